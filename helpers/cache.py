@@ -1,0 +1,58 @@
+"""The one folder where the course keeps what it fetched and computed; a file is written there whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def folder(*parts: str) -> Path:
+    """The user's cache folder, or what `COURSE_CACHE` names; `parts` are appended, nothing is created."""
+    if "COURSE_CACHE" in os.environ:
+        return Path(os.environ["COURSE_CACHE"]).expanduser().joinpath(*parts)
+    from platformdirs import user_cache_path  # set-up installs it
+
+    return user_cache_path("icl-as-gradient-descent").joinpath(*parts)
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, a file or a folder, that takes its name only when the block ends well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target.parent))
+    try:
+        yield scratch / target.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(scratch / target.name, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def digest(*parts: object) -> str:
+    """A short name for content: the first 128 bits of SHA-256 over the parts' representations."""
+    return hashlib.sha256("\x1f".join(map(repr, parts)).encode()).hexdigest()[:32]
+
+
+def evaluation(key: tuple) -> Path:
+    """The file that keeps the evaluation with this key."""
+    return folder("evaluations", f"{digest(*key)}.safetensors")
+
+
+def remember(compute: Callable[[], dict], key: tuple) -> dict:
+    """`compute()`, a dict of tensors, kept by content: `key` must hold everything that the result depends on."""
+    from safetensors.torch import load_file, save_file
+
+    path = evaluation(key)
+    if path.exists():
+        return load_file(path)
+    result = compute()
+    try:
+        with whole(path) as scratch:
+            save_file({name: tensor.contiguous() for name, tensor in result.items()}, scratch)
+    except OSError as error:  # a full or read-only disk costs the memory, never the result
+        print(f"Note: this result could not be kept for next time ({error.strerror}).")
+    return result

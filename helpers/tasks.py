@@ -1,0 +1,148 @@
+"""Tasks: real sentences or word pairs, a template, labels, and demonstrations drawn by a seed."""
+
+import difflib
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from helpers import cache
+
+WORDS = Path(__file__).parents[1] / "data" / "tasks"
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Template:
+    """How an example is written; `{text}` and `{label}` are filled in, `separator` stands between examples."""
+
+    pattern: str
+    separator: str = "\n"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sentence with its label, or one word with all its right answers, the usual one first."""
+
+    text: str
+    label: str
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """Demonstrations and queries under one template; no `labels` means free answers."""
+
+    name: str
+    template: Template
+    labels: tuple[str, ...]
+    demos: tuple[Example, ...]
+    queries: tuple[Example, ...]
+
+    def __post_init__(self) -> None:
+        if any(not example.text.strip() for example in (*self.demos, *self.queries)):
+            raise ValueError(f"Task {self.name!r} has an empty text: every demonstration and every query needs one.")
+        stray = {e.label for e in (*self.demos, *self.queries)} - set(self.labels) if self.labels else set()
+        if stray:
+            raise ValueError(
+                f"Task {self.name!r} has labels {sorted(stray)}, but only {list(self.labels)} can be answered."
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The file of a task's examples, and its template and label words, both picked on the development split."""
+
+    file: str
+    template: Template
+    labels: dict[str, str] | None = None  # what the file says: what the model says
+
+
+SENTIMENT = {"negative": "negative", "positive": "positive"}
+COLLECTIONS = ("movie", "product", "news", "tweet")
+TASKS = {
+    "mr": Recipe("mr", Template("Review: {text}\nSentiment: {label}"), SENTIMENT),
+    "mr-sst2": Recipe("mr", Template("Sentence: {text}\nLabel: {label}"), SENTIMENT),
+    "subj": Recipe("subj", Template("Input: {text}\nType: {label}"), {"plot": "objective", "review": "subjective"}),
+    "source": Recipe("source", Template("Text: {text}\nSource: {label}"), {c: c for c in COLLECTIONS}),
+    "source-letters": Recipe(
+        "source", Template("Input: {text}\nOutput: {label}"), dict(zip(COLLECTIONS, "ABCD", strict=True))
+    ),
+    "past": Recipe("past", Template("{text} -> {label}")),
+    "antonym": Recipe("antonym", Template("{text} -> {label}")),
+    "capital": Recipe("capital", Template("{text} -> {label}")),
+}
+
+
+def load(name: str, shots: int = 32, seed: int = 0, queries: int = 100, split: str = "test") -> Task:
+    """A task with `shots` demonstrations drawn by `seed` and the first `queries` examples of `split`.
+
+    Demonstrations come from the training split, as balanced over the labels as the count allows, in random order.
+    Raises ValueError for an unknown name (with the nearest ones) or a count that can't be had.
+    """
+    recipe = _named(name)
+    pools = {part: [_example(row, recipe) for row in rows] for part, rows in examples(recipe.file).items()}
+    if split not in pools:
+        raise ValueError(f"split={split!r}: there are {', '.join(SPLITS)}.")
+    for what, count, pool in (("shots", shots, pools["train"]), ("queries", queries, pools[split])):
+        if not 0 <= count <= len(pool):
+            raise ValueError(f"{what}={count}: task {name!r} has between 0 and {len(pool)} to give.")
+    labels = tuple(recipe.labels.values()) if recipe.labels else ()
+    demos = draw(pools["train"], shots, random.Random(f"{name} {seed}"))
+    return Task(name, recipe.template, labels, demos, tuple(pools[split][:queries]))
+
+
+def relabel(task: Task, labels: tuple[str, ...]) -> Task:
+    """The same task answered with other label words, in the order of `task.labels`."""
+    new = dict(zip(task.labels, labels, strict=True))
+
+    def renamed(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(replace(example, label=new[example.label]) for example in examples)
+
+    return Task(task.name, task.template, labels, renamed(task.demos), renamed(task.queries))
+
+
+def draw(pool: list[Example], shots: int, rng: random.Random) -> tuple[Example, ...]:
+    """Demonstrations in random order; no two labels' counts differ by more than one."""
+    shelves = defaultdict(list)
+    for example in rng.sample(pool, len(pool)):
+        shelves[example.label if not example.answers else ""].append(example)
+    turns = rng.sample(sorted(shelves), len(shelves))
+    drawn = [shelves[turns[i % len(turns)]].pop() for i in range(shots)]
+    return tuple(rng.sample(drawn, shots))
+
+
+def examples(file: str) -> dict[str, list[dict]]:
+    """The examples of one file by split, in their fixed order."""
+    written = WORDS / f"{file}.jsonl"
+    path = written if written.exists() else cache.folder("sentences", f"{file}.jsonl")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The sentences are not here yet ({path}).\nFetch them once (12 MB): python -m helpers setup"
+        )
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if written.exists():
+        rows = _split_words(rows)
+    return {split: [row for row in rows if row["split"] == split] for split in SPLITS}
+
+
+def _split_words(rows: list[dict]) -> list[dict]:
+    """Word pairs in a fixed random order: 100 to test, half of the rest to train, the remainder for development."""
+    rows = random.Random("word pairs").sample(sorted(rows, key=lambda row: row["text"]), len(rows))
+    train = (len(rows) - 100) // 2
+    parts = ["test"] * 100 + ["train"] * train + ["dev"] * (len(rows) - 100 - train)
+    return [row | {"split": part} for row, part in zip(rows, parts, strict=True)]
+
+
+def _example(row: dict, recipe: Recipe) -> Example:
+    if recipe.labels:
+        return Example(row["text"], recipe.labels[row["label"]])
+    return Example(row["text"], row["answers"][0], tuple(row["answers"]))
+
+
+def _named(name: str) -> Recipe:
+    if name not in TASKS:
+        near = difflib.get_close_matches(name.lower(), TASKS, n=3, cutoff=0.4) or sorted(TASKS)
+        raise ValueError(f"There is no task called {name!r}. Nearest: {', '.join(near)}.")
+    return TASKS[name]

@@ -1,0 +1,166 @@
+"""Three ways to predict: what moves in finetuning, that nothing stays moved, and that labels are compared fairly."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import FAMILIES, free_task, small_task, tiny
+from torch import nn
+
+from helpers import cache, icl
+from helpers.tasks import Example, Task, Template
+
+
+def moved_by_finetuning(model, task, all_weights=False):
+    """Names of the weights that differ after training, seen just before they are restored."""
+    before = {name: weight.clone() for name, weight in model.network.named_parameters()}
+    seen = {}
+
+    def look(*_):
+        seen.update({n: w.detach().clone() for n, w in model.network.named_parameters()})
+        return real(*_)
+
+    real, icl._evaluate = icl._evaluate, look
+    try:
+        icl.learning_curve(model, task, 0.05, (1,), all_weights=all_weights)
+    finally:
+        icl._evaluate = real
+    return {name: seen[name] - before[name] for name in before if not torch.equal(seen[name], before[name])}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_keys_and_values_move(family, dtype):
+    moved = moved_by_finetuning(tiny(family, dtype), small_task())
+    assert moved
+    assert all(any(part in name for part in icl.PROJECTIONS) for name in moved)
+    if family == "gpt2":
+        assert all(not change[..., : change.shape[-1] // 3].any() for change in moved.values())  # the queries' part
+        assert all(change[..., change.shape[-1] // 3 :].any() for change in moved.values())
+
+
+def test_all_weights_move_when_asked(model):
+    moved = moved_by_finetuning(model, small_task(), all_weights=True)
+    assert any("mlp" in name or "fc1" in name for name in moved)
+    if model.name == "tiny gpt2":
+        assert any(change[..., :32].any() for name, change in moved.items() if "c_attn.weight" in name)
+
+
+def test_one_step_each_in_the_order_of_the_prompt(model):
+    """One pass equals a loop by hand: forward, backward, subtract lr times the gradient, a demonstration at a time."""
+    task, lr = small_task(), 0.05
+    network = model.network
+    moved = moved_by_finetuning(model, task)
+    before = {name: weight.clone() for name, weight in network.named_parameters()}
+    for demo in task.demos:
+        text = torch.tensor([model.bos + model.encode(f"{demo.text} -> {demo.label}")])
+        network.requires_grad_(True)
+        with torch.enable_grad():
+            loss = nn.functional.cross_entropy(network(text).logits[0, :-1], text[0, 1:])
+            gradients = dict(zip(before, torch.autograd.grad(loss, list(network.parameters())), strict=True))
+        network.requires_grad_(False)
+        for name, weight in network.named_parameters():
+            if any(part in name for part in icl.PROJECTIONS):
+                step = gradients[name].clone()
+                if "c_attn" in name:
+                    step[..., : step.shape[-1] // 3] = 0
+                weight -= lr * step
+    for name, weight in network.named_parameters():
+        expected = moved.get(name, torch.zeros_like(weight))
+        torch.testing.assert_close(weight - before[name], expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, RuntimeError])
+def test_the_model_comes_back_bitwise_whatever_happens(model, monkeypatch, trouble):
+    before = model.fingerprint()
+    icl.finetuned(model, small_task(), lr=0.1)
+    assert model.fingerprint() == before
+
+    def interrupted(*_):
+        assert model.fingerprint() != before
+        raise trouble
+
+    monkeypatch.setattr(icl, "_evaluate", interrupted)
+    with pytest.raises(trouble):
+        icl.finetuned(model, small_task(), lr=0.2)
+    assert model.fingerprint() == before
+    assert not any(weight.requires_grad or weight.grad is not None for weight in model.network.parameters())
+
+
+def test_learning_curve_starts_at_zero_shot_and_ends_at_finetuned(model):
+    task = small_task()
+    start, end = icl.learning_curve(model, task, 0.05, (0, 1))
+    torch.testing.assert_close(start.scores, icl.zero_shot(model, task).scores)
+    torch.testing.assert_close(end.scores, icl.finetuned(model, task, 0.05).scores)
+    assert not torch.equal(start.scores, end.scores)
+
+
+def test_training_lowers_the_loss_on_the_demonstrations(model):
+    task = small_task()
+    on_demos = replace(task, queries=task.demos)
+    losses = [p.loss for p in icl.learning_curve(model, on_demos, 0.003, (0, 4), optimizer="adam", all_weights=True)]
+    assert losses[1] < losses[0]
+
+
+def test_labels_with_a_common_first_token_are_scored_whole():
+    model, pair = tiny("llama", torch.float32), small_task(("no", "nope"))
+    scores = icl.in_context(model, pair).scores
+    three = icl.in_context(model, replace(pair, labels=("nose", "no", "nope"))).scores
+    torch.testing.assert_close(three[:, 1:], scores, atol=1e-5, rtol=0)  # a label's score does not depend on its rivals
+    assert len(set(three[0].tolist())) == 3
+
+
+def test_calibration_removes_each_labels_mean():
+    scores = torch.tensor([[0.0, 3.0], [-1.0, 3.0], [-2.0, 0.0]])  # raw: always the second label
+    gold = torch.tensor([0, 1, 0])
+    raw = icl.Predictions(scores, scores.argmax(1) == gold, gold)
+    assert raw.right.tolist() == [False, True, False]
+    torch.testing.assert_close(icl.calibrate(scores), torch.tensor([[1.0, 1.0], [0.0, 1.0], [-1.0, -2.0]]))
+    assert raw.calibrated().right.tolist() == [True, True, True]
+
+
+def test_free_answers_have_nothing_to_calibrate(model):
+    predictions = icl.in_context(model, free_task())
+    assert predictions.calibrated() is predictions
+
+
+def test_what_was_computed_is_remembered_by_content(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "evaluation", lambda key: tmp_path / cache.digest(*key))
+    task = small_task()
+    first = icl.in_context(model, task)
+    monkeypatch.setattr(icl, "_evaluate", lambda *_: pytest.fail("computed again"))
+    assert torch.equal(icl.in_context(model, task).scores, first.scores)
+    with pytest.raises(pytest.fail.Exception):
+        icl.in_context(model, replace(task, demos=task.demos[:2]))
+    next(model.network.parameters())[0, 0] += 1
+    with pytest.raises(pytest.fail.Exception):
+        icl.in_context(model, task)
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan")])
+def test_a_rate_must_be_positive(model, lr):
+    with pytest.raises(ValueError, match="positive"):
+        icl.finetuned(model, small_task(), lr=lr)
+
+
+def test_a_model_without_known_projections_is_refused():
+    with pytest.raises(ValueError, match="Linear has no key and value projections"):
+        icl.key_and_value_weights(nn.Linear(2, 2))
+
+
+def test_nothing_to_predict_is_refused(model):
+    with pytest.raises(ValueError, match="no queries"):
+        icl.zero_shot(model, replace(small_task(), queries=()))
+
+
+def test_prompt_as_a_string_and_as_tokens(model):
+    template = Template("Review: {text}\nSentiment: {label}")
+    task = Task("t", template, ("bad", "good"), (Example("dull", "bad"),), (Example("fun", "good"),))
+    prompt = icl.build_prompt(template, [("dull", "bad")], "fun")
+    assert prompt == "Review: dull\nSentiment: bad\nReview: fun\nSentiment:"
+    assert model.tokenizer.decode(icl.prompt_ids(model, task, task.queries[0])) == "<s>" + prompt
+    assert (
+        model.tokenizer.decode(icl.prompt_ids(model, task, task.queries[0], demos=False))
+        == "<s>Review: fun\nSentiment:"
+    )
+    assert [model.tokenizer.decode(ids) for ids in icl.answer_ids(model, task, task.queries[0])] == [" bad", " good"]
