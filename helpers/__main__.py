@@ -1,6 +1,9 @@
 """python -m helpers VERB: what every make target calls. Standard library only until the environment exists."""
 
+from __future__ import annotations
+
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,13 +37,10 @@ def lab(rest: list[str]) -> int:
     """set-up, then JupyterLab on notebook 00"""
     if setup_([]):
         return 1
-    command = [
-        setup.python(),
-        "-m",
-        "jupyterlab",
-        f"--ServerApp.root_dir={ROOT}",
-        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
-    ]
+    landing = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    command = [setup.python(), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", landing]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where there is nobody else
+        command.append("--allow-root")
     return subprocess.run([*command, *rest], cwd=ROOT).returncode
 
 
@@ -124,7 +124,7 @@ def pytest(rest: list[str]) -> int:
 
 def main() -> int:
     """Run a verb where it belongs; a CourseError is two lines, not a traceback."""
-    verbs = {name.rstrip("_"): function for name, function in (OUTSIDE | INSIDE).items()}
+    verbs = {name.rstrip("_"): function for name, function in {**OUTSIDE, **INSIDE}.items()}
     listing = "\n".join(f"  {name:8} {function.__doc__}" for name, function in verbs.items())
     parser = argparse.ArgumentParser(
         "python -m helpers", description=f"verbs:\n{listing}", formatter_class=argparse.RawDescriptionHelpFormatter
@@ -132,12 +132,17 @@ def main() -> int:
     parser.add_argument("verb", choices=verbs, metavar="VERB")
     asked, rest = parser.parse_known_args()
     try:
-        if asked.verb in INSIDE and Path(sys.prefix) != setup.python().parents[1]:
+        if asked.verb in INSIDE and Path(sys.executable) != setup.python():
             setup.environment()
             return setup.run(asked.verb, *rest)
         return verbs[asked.verb](rest)
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if setup.ready():
+            raise
+        print(f"\n{error}: set-up has not ended here.\nRun: python -m helpers setup", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. What was finished stays; the same command goes on from there.", file=sys.stderr)

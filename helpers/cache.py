@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,14 +23,28 @@ def folder(*parts: str) -> Path:
 def whole(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`, a file or a folder, that takes its name only when the block ends well."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
     try:
         yield scratch / target.name
         if target.is_dir():
             shutil.rmtree(target)
         os.replace(scratch / target.name, target)
+    except Exception as error:
+        if told := re.search(r"([^:]+) \(os error (\d+)\)", str(error)):  # safetensors and tokenizers, of a full disk
+            raise OSError(int(told[2]), told[1].strip()) from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def sweep(target: Path) -> None:
+    """Remove what a killed process left unfinished beside `target`; only for the holder of the target's lock."""
+    for left in target.parent.glob(f"{_prefix(target)}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _prefix(target: Path) -> str:
+    return f".unfinished-{target.name}-"
 
 
 def digest(*parts: object) -> str:

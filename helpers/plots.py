@@ -34,7 +34,7 @@ STYLE = {
 def show(figure: Figure, alt: str) -> None:
     """Display a figure with its text alternative, in light and dark and in untrusted notebooks alike; then close it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", facecolor="white", metadata={"Software": None})
     plt.close(figure)
     picture = base64.b64encode(buffer.getvalue()).decode()
     width = round(figure.get_figwidth() * 96)
@@ -45,11 +45,11 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def canvas(
-    width: float = 8, height: float = 3.4, panels: int = 1, **options: object
+    width: float = 8, height: float = 3.4, rows: int = 1, columns: int = 1, **options: object
 ) -> tuple[Figure, np.ndarray | Axes]:
-    """An empty figure in the course's style."""
+    """An empty figure in the course's style, with a grid of panels."""
     with plt.rc_context(STYLE):
-        return plt.subplots(1, panels, figsize=(width, height), layout="constrained", **options)
+        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
 
 
 def route(here: str) -> None:
@@ -68,14 +68,14 @@ def route(here: str) -> None:
     show(figure, f"The course's route, notebooks {', '.join(ROUTE)}; this is {here}, {ROUTE[here]}.")
 
 
-def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], title: str) -> None:
-    """Per sentence, how sure the model is of "positive" under each of `steps`; filled where it chooses right."""
+def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], positive: str, title: str) -> None:
+    """Per sentence, how sure the model is of `positive` under each of `steps`; filled where it chooses right."""
     figure, axes = canvas(8, 0.62 * len(rows) + 1.2)
     colours = sns.color_palette("cividis", len(steps) + 1)[:-1]
     for height, (chances, truth) in enumerate(zip(rows.values(), truths, strict=True)):
         axes.plot(chances, [height] * len(chances), color="#d0d0d0", zorder=1)
         for chance, colour, marker in zip(chances, colours, "os^D", strict=False):
-            right = (chance > 0.5) == (truth == "positive")
+            right = (chance > 0.5) == (truth == positive)
             axes.scatter(
                 chance,
                 height,
@@ -93,18 +93,20 @@ def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], t
         f"{textwrap.shorten(text, 46, placeholder=' …')}\n({truth})" for text, truth in zip(rows, truths, strict=True)
     ]
     axes.set_yticks(range(len(rows)), labels, fontsize=8.5)
-    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel="share of “positive” among the two labels", title=title)
+    axes.set(
+        xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel=f"share of “{positive}” among the two labels", title=title
+    )
     axes.legend(title="demonstrations", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     said = "; ".join(
         f"{truth}: {', '.join(f'{c:.2f}' for c in chances)}"
         for chances, truth in zip(rows.values(), truths, strict=True)
     )
-    show(figure, f"{title}. Share of positive for {', '.join(steps)} demonstrations, a sentence each. {said}.")
+    show(figure, f"{title}. Share of {positive} for {', '.join(steps)} demonstrations, a sentence each. {said}.")
 
 
 def label_bias(raw: np.ndarray, calibrated: np.ndarray, gold: np.ndarray, labels: tuple[str, str], title: str) -> None:
     """For two labels: the difference of their scores on every query, before and after label bias is removed."""
-    figure, panels = canvas(8, 2.9, panels=2, sharey=True)
+    figure, panels = canvas(8, 2.9, columns=2, sharey=True)
     for axes, scores, name in zip(panels, (raw, calibrated), ("raw", "label bias removed"), strict=True):
         difference = scores[:, 1] - scores[:, 0]
         bins = np.linspace(-np.abs(raw).max() / 3, np.abs(raw).max() / 3, 31)
@@ -119,34 +121,32 @@ def label_bias(raw: np.ndarray, calibrated: np.ndarray, gold: np.ndarray, labels
     show(figure, f"{title}. Two histograms of the score difference, raw and with label bias removed, by true label.")
 
 
-def accuracies(tables: dict[str, dict[str, tuple[float, float, float]]], title: str, chance: dict[str, float]) -> None:
-    """Accuracy of each way on each task, as points with their 95 % intervals: tables[task][way] = (mean, low, high)."""
-    figure, axes = canvas(8, 3.3)
-    for group, (task, ways) in enumerate(tables.items()):
-        for place, (way, (mean, low, high)) in enumerate(ways.items()):
-            x = group + (place - (len(ways) - 1) / 2) * 0.2
-            colour, calibrated = COLOURS[way.split(",")[0]], "," in way
-            axes.errorbar(
-                x,
-                mean,
-                [[mean - low], [high - mean]],
-                fmt="os"[calibrated],
-                color=colour,
-                capsize=3,
-                mfc="white" if calibrated else colour,
-            )
-        if chance.get(task):
-            axes.plot([group - 0.45, group + 0.45], [chance[task]] * 2, color="black", lw=0.8, ls=":")
-    for way, colour in COLOURS.items():
-        axes.plot([], [], "o", color=colour, label=way)
-    axes.plot([], [], color="black", lw=0.8, ls=":", label="guessing")
-    axes.set_xticks(range(len(tables)), tables)
-    axes.set(ylim=(0, 1.02), ylabel="accuracy", title=title)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+Estimates = dict[str, dict[str, tuple[float, float, float]]]  # task, way: mean, low end, high end
+
+
+def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], title: str) -> None:
+    """Accuracy of each way on each task with its 95 % interval: raw above, label bias removed below."""
+    figure, panels = canvas(8, 5, rows=2, sharex=True)
+    for axes, table, name in zip(panels, (raw, calibrated), ("raw", "label bias removed"), strict=True):
+        for group, (task, ways) in enumerate(table.items()):
+            for place, (way, (mean, low, high)) in enumerate(ways.items()):
+                ends = [[mean - low], [high - mean]]
+                axes.errorbar(group + (place - 1) * 0.22, mean, ends, fmt="os^"[place], color=COLOURS[way], capsize=3)
+            if task in chance:
+                axes.plot([group - 0.4, group + 0.4], [chance[task]] * 2, color="black", lw=0.9, ls=":")
+        axes.set(ylim=(-0.03, 1.03), ylabel=f"accuracy, {name}")
+        axes.grid(axis="y", color="#e5e5e5")
+        axes.set_axisbelow(True)
+    for (way, colour), marker in zip(COLOURS.items(), "os^", strict=True):
+        panels[0].plot([], [], marker, color=colour, label=way)
+    panels[0].plot([], [], color="black", lw=0.9, ls=":", label="guessing")
+    panels[0].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    panels[1].set_xticks(range(len(raw)), [name.replace("-", "-\n") for name in raw])
+    figure.suptitle(title, fontsize=11)
     said = "; ".join(
-        f"{task}: " + ", ".join(f"{way} {m:.2f}" for way, (m, _, _) in ways.items()) for task, ways in tables.items()
+        f"{task}: {', '.join(f'{way} {found[0]:.2f}' for way, found in w.items())}" for task, w in raw.items()
     )
-    show(figure, f"{title}. {said}.")
+    show(figure, f"{title}. Raw accuracy, {said}. Below, the same with label bias removed.")
 
 
 def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, title: str) -> None:

@@ -60,12 +60,12 @@ class Recipe:
 
 
 SENTIMENT = {"negative": "negative", "positive": "positive"}
-COLLECTIONS = ("movie", "product", "news", "tweet")
+COLLECTIONS = {"movie": "film", "product": "shop", "news": "newspaper", "tweet": "Twitter"}
 TASKS = {
     "mr": Recipe("mr", Template("Review: {text}\nSentiment: {label}"), SENTIMENT),
     "mr-sst2": Recipe("mr", Template("Sentence: {text}\nLabel: {label}"), SENTIMENT),
-    "subj": Recipe("subj", Template("Input: {text}\nType: {label}"), {"plot": "objective", "review": "subjective"}),
-    "source": Recipe("source", Template("Text: {text}\nSource: {label}"), {c: c for c in COLLECTIONS}),
+    "subj": Recipe("subj", Template("Input: {text}\nType: {label}"), {"plot": "plot", "review": "review"}),
+    "source": Recipe("source", Template("Text: {text}\nSource: {label}"), COLLECTIONS),
     "source-letters": Recipe(
         "source", Template("Input: {text}\nOutput: {label}"), dict(zip(COLLECTIONS, "ABCD", strict=True))
     ),

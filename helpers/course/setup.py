@@ -1,5 +1,7 @@
 """From a bare machine to a working environment. Standard library only: nothing is installed yet when this runs."""
 
+from __future__ import annotations  # a Python too old for `X | Y` still gets as far as being told so
+
 import hashlib
 import os
 import shutil
@@ -84,20 +86,23 @@ def install_torch() -> None:
     """Keep a torch that fits; else a CPU build; the CUDA build only for a GPU or where COURSE_TORCH=any says so."""
     have = torch_version()
     if have and _within(have):
-        return _say(f"    torch {have} is installed and stays")
-    if sys.platform != "linux":
+        _say(f"    torch {have} is installed and stays")
+    elif sys.platform != "linux":
         _say("    the ordinary build: about 100 MB")
-        return _pip(f"torch=={TORCH}")
-    if shutil.which("nvidia-smi") or os.environ.get("COURSE_TORCH") == "any":
+        _pip(f"torch=={TORCH}")
+    elif shutil.which("nvidia-smi") or os.environ.get("COURSE_TORCH") == "any":
         _say("    the CUDA build: about 3 GB to download, 7 GB on disk")
-        return _pip(f"torch=={TORCH}")
-    _say("    the CPU build: about 190 MB")
-    for source in (
-        ["--no-index"],
-        ["--index-url", CPU_INDEX, "--retries", "1"],
-    ):  # a wheel at hand, then PyTorch's own index
-        if _pip("--no-deps", *source, f"torch=={TORCH}", must=False):
-            return None
+        _pip(f"torch=={TORCH}")
+    else:
+        _say("    the CPU build: about 190 MB")
+        _install_cpu_torch()
+
+
+def _install_cpu_torch() -> None:
+    """A wheel at hand, else PyTorch's own index; "+cpu", as pip may be configured to look where the CUDA build is."""
+    for source in (["--no-index"], ["--index-url", CPU_INDEX, "--retries", "1"]):
+        if _pip("--no-deps", *source, f"torch=={TORCH}+cpu", must=False):
+            return
     raise CourseError(
         "PyTorch's CPU build could not be had: download.pytorch.org can't be reached, or has none for this Python.\n"
         "Try again on another network; or take the CUDA build, about 3 GB: COURSE_TORCH=any python -m helpers setup"

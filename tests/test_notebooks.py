@@ -1,0 +1,124 @@
+"""The notebooks are clean, say what their sources say, and run: solved ones with their outputs, student ones too."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from helpers.course import ROOT, build, lint
+
+BUILT = [(source, solved) for source in build.sources() for solved in (False, True)]
+
+
+def committed(source, solved):
+    return (build.SOLVED if solved else build.STUDENT) / f"{source.stem}.ipynb"
+
+
+def without_outputs(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+@pytest.mark.parametrize(("path", "solved"), lint.notebooks(), ids=str)
+def test_nothing_is_wrong(path, solved):
+    assert list(lint.faults(nbformat.read(path, as_version=4), path, solved)) == []
+
+
+@pytest.mark.parametrize(("source", "solved"), BUILT, ids=str)
+def test_what_is_committed_is_what_would_be_built(source, solved, tmp_path):
+    build.write(build.notebook(source, solved), tmp_path / "built.ipynb")
+    build.write(without_outputs(nbformat.read(committed(source, solved), as_version=4)), tmp_path / "committed.ipynb")
+    assert (tmp_path / "built.ipynb").read_text() == (tmp_path / "committed.ipynb").read_text()
+
+
+def test_no_notebook_is_without_a_source():
+    assert {path for path, _ in lint.notebooks()} == {committed(*pair) for pair in BUILT}
+
+
+def nbval(path, *options):
+    """Execute a notebook under nbval in this environment; one test for the whole, so that its cells report at once."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:timeout",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=900",
+    ]
+    sanitise = ["--nbval-sanitize-with", ROOT / "tests" / "nbval.cfg"]
+    done = subprocess.run([*command, *sanitise, *options, path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+
+
+@pytest.mark.notebook
+@pytest.mark.real
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_solved_notebook_still_says_what_it_said(source):
+    """Strict: every output is compared. It fills the evaluation cache that the student's run reads."""
+    nbval(committed(source, True), "--nbval")
+
+
+@pytest.mark.notebook
+@pytest.mark.real
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_student_notebook_runs_to_its_end(source):
+    nbval(committed(source, False), "--nbval-lax")
+
+
+def faulty(cells, **metadata):
+    return list(
+        lint.faults(nbformat.v4.new_notebook(cells=cells, metadata=metadata), ROOT / "notebooks" / "x.ipynb", True)
+    )
+
+
+def figure(html):
+    data = {"image/png": "aa", "text/html": html}
+    return nbformat.v4.new_code_cell("1", execution_count=1, outputs=[nbformat.v4.new_output("display_data", data)])
+
+
+def ran(source, *outputs):
+    return nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(outputs))
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([ran("x = 1\n" * 16)], "16 lines"),
+        ([nbformat.v4.new_markdown_cell("word " * 161)], "161 words"),
+        ([nbformat.v4.new_markdown_cell("# a\n\n### b")], "heading jumps"),
+        ([nbformat.v4.new_markdown_cell("[a](nowhere.ipynb)")], "dead link"),
+        ([nbformat.v4.new_markdown_cell("$\\mathcal{L}$")], "maths"),
+        ([nbformat.v4.new_markdown_cell("![](x.png)")], "alternative text"),
+        ([figure('<img src="data:image/png;base64,aa">')], "alternative text"),
+        ([ran("open('/home/ada/x')")], "machine's path"),
+        ([ran("1", nbformat.v4.new_output("stream", name="stdout", text="saved in /root/x"))], "machine's path"),
+        ([ran("1", nbformat.v4.new_output("stream", name="stderr", text="warning"))], "stderr"),
+        ([ran("1", nbformat.v4.new_output("error", ename="E", evalue="", traceback=[]))], "error"),
+        ([nbformat.v4.new_code_cell("1")], "not executed"),
+        ([ran("# BEGIN SOLUTION")], "solution mark"),
+    ],
+)
+def test_the_lint_sees(cells, said):
+    assert any(said in fault for fault in faulty(cells))
+
+
+def test_the_lint_sees_widget_state_and_outputs_of_students():
+    assert faulty([], widgets={}) == ["keeps widget state"]
+    notebook = nbformat.v4.new_notebook(cells=[ran("1")])
+    assert "outputs in a student notebook" in "".join(lint.faults(notebook, ROOT / "notebooks" / "x.ipynb", False))
+
+
+def test_a_solution_becomes_a_stub(tmp_path):
+    source = tmp_path / "x.py"
+    source.write_text("# %%\ndef f(x):\n    # BEGIN SOLUTION\n    return x\n    # END SOLUTION\n")
+    student, solved = (build.notebook(source, kind).cells[0].source for kind in (False, True))
+    assert student == "def f(x):\n    raise NotImplementedError  # your code here"
+    assert solved == "def f(x):\n    return x"

@@ -1,0 +1,410 @@
+"""Set-up and doctor, with nothing large installed: what they would do, and what they say."""
+
+import ast
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import psutil
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from helpers import __main__ as verbs
+from helpers.course import ROOT, CourseError, doctor, setup
+
+BARE = [ROOT / "helpers" / name for name in ("__init__.py", "__main__.py", "course/__init__.py", "course/setup.py")]
+ENTRY = re.compile(r"([a-z0-9-]+)==(\S+)(?: ; [^\n\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+
+
+def helpers(*arguments, python=sys.executable, **environment):
+    """`python -m helpers`, as a person types it."""
+    return subprocess.run(
+        [python, "-m", "helpers", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def two_lines(error):
+    assert len(str(error).splitlines()) == 2
+    return str(error)
+
+
+def test_an_unknown_verb_lists_the_verbs():
+    done, asked = helpers("unknown"), helpers("--help")
+    assert (done.returncode, asked.returncode) == (2, 0)
+    for name in ("setup", "lab", "test", "quick", "assets", "doctor", "build", "course", "lint", "results", "lock"):
+        assert f"'{name}'" in done.stderr
+        assert re.search(rf"^  {name} +\w", asked.stdout, re.M)
+
+
+def test_nothing_but_the_standard_library_before_there_is_an_environment():
+    code = f"""if True:
+        import json, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        import helpers.__main__
+        loaded = {{name.partition(".")[0] for name in sys.modules}}
+        print(json.dumps(sorted(loaded - sys.stdlib_module_names - {{"__main__"}})))
+    """
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", code], capture_output=True, text=True)
+    assert json.loads(done.stdout or "null") == ["helpers"], done.stderr
+
+
+@pytest.mark.parametrize("file", BARE, ids=lambda file: file.stem)
+def test_a_python_too_old_can_read_what_runs_first(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 7))
+    if any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree)):
+        assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+
+
+def old_pythons():
+    """Interpreters of this machine between 3.7 and 3.10, one of each."""
+    code = "import sys; assert (3, 7) <= sys.version_info < (3, 11)"
+    for minor in range(7, 11):
+        places = (
+            shutil.which(f"python3.{minor}"),
+            *Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python3"),
+        )
+        for python in filter(None, places):
+            if not subprocess.run([python, "-c", code], capture_output=True).returncode:
+                yield python
+                break
+
+
+def test_a_python_too_old_is_told_so():
+    found = list(old_pythons())
+    if not found:
+        pytest.skip("no Python from 3.7 to 3.10 on this machine")
+    for python in found:
+        done = helpers("setup", python=python)
+        assert done.returncode == 1
+        assert re.search(
+            r"^This is Python 3\.\d+\.\d+; the course needs 3\.11 or newer\.$", two_lines(done.stderr.strip()), re.M
+        )
+
+
+@pytest.mark.parametrize("executable", ["/conda/python.exe", "/bin/python3"])
+def test_a_verb_runs_here_wherever_the_interpreter_of_the_environment_lies(monkeypatch, executable):
+    """Not in bin/ below the prefix, as with conda on Windows: it must not start itself again and again."""
+    monkeypatch.setattr(sys, "prefix", "/conda")
+    monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(sys, "argv", ["helpers", "doctor"])
+    monkeypatch.setattr(setup, "environment", lambda: pytest.fail("started set-up"))
+    monkeypatch.setitem(verbs.INSIDE, "doctor", lambda rest: 7)
+    assert verbs.main() == 7
+
+
+def test_an_environment_that_is_not_complete_is_told_so(monkeypatch, capsys):
+    def import_it(rest):
+        import nothing_of_that_name  # noqa: F401
+
+    monkeypatch.setattr(sys, "argv", ["helpers", "doctor"])
+    monkeypatch.setitem(verbs.INSIDE, "doctor", import_it)
+    monkeypatch.setattr(setup, "ready", lambda: False)
+    assert verbs.main() == 1
+    assert two_lines(capsys.readouterr().err.strip()).endswith("Run: python -m helpers setup")
+    monkeypatch.setattr(setup, "ready", lambda: True)
+    with pytest.raises(ModuleNotFoundError):
+        verbs.main()
+
+
+class Pip:
+    """Stands for pip: writes down what it is asked, and does it if `can` says so."""
+
+    def __init__(self, can=lambda arguments: True):
+        self.asked, self.can = [], can
+
+    def __call__(self, *arguments, must=True):
+        self.asked.append(arguments)
+        if not self.can(arguments) and must:
+            raise CourseError("pip stopped.\nTry again.")
+        return self.can(arguments)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A Linux without GPU or torch; yields a function that changes it and says what pip was asked for torch."""
+    monkeypatch.delenv("COURSE_TORCH", raising=False)
+
+    def asked(platform="linux", have=None, gpu=False, can=lambda arguments: True):
+        pip = Pip(can)
+        monkeypatch.setattr(sys, "platform", platform)
+        monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi" if gpu else None)
+        monkeypatch.setattr(setup, "torch_version", lambda: have)
+        monkeypatch.setattr(setup, "_pip", pip)
+        setup.install_torch()
+        return pip.asked
+
+    return asked
+
+
+WHEEL_AT_HAND = ("--no-deps", "--no-index", f"torch=={setup.TORCH}+cpu")
+CPU_BUILD = ("--no-deps", "--index-url", setup.CPU_INDEX, "--retries", "1", f"torch=={setup.TORCH}+cpu")
+PLAIN = (f"torch=={setup.TORCH}",)
+
+
+@pytest.mark.parametrize("have", ["2.6.0", "2.9.1+cu126", "2.13.0+cpu", "2.10.0a0+git1234"])
+def test_a_torch_that_fits_stays(machine, have):
+    assert machine(have=have) == []
+    assert machine(have=have, gpu=True) == []
+
+
+@pytest.mark.parametrize("have", [None, "2.5.1", "1.13.1+cpu", "3.0.0"])
+def test_without_a_gpu_linux_gets_the_cpu_build(machine, have):
+    assert machine(have=have) == [WHEEL_AT_HAND]
+    assert machine(have=have, can=lambda arguments: "--index-url" in arguments) == [WHEEL_AT_HAND, CPU_BUILD]
+
+
+def test_without_a_cpu_build_nothing_large_is_taken_instead(machine, monkeypatch):
+    asked = []
+    with pytest.raises(CourseError, match="COURSE_TORCH=any python -m helpers setup") as caught:
+        machine(can=lambda arguments: asked.append(arguments))
+    two_lines(caught.value)
+    assert PLAIN not in asked
+    assert {CPU_BUILD, WHEEL_AT_HAND} == set(asked)
+    monkeypatch.setenv("COURSE_TORCH", "any")
+    assert machine() == [PLAIN]
+    monkeypatch.setenv("COURSE_TORCH", "cpu")
+    assert machine() == [WHEEL_AT_HAND]
+
+
+def test_a_gpu_or_another_system_gets_the_plain_build(machine):
+    assert machine(gpu=True) == [PLAIN]
+    assert machine(platform="darwin") == [PLAIN]
+    assert machine(platform="win32") == [PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("2.5.9", False), ("2.6", True), ("2.6.0+cu124", True), ("2.100.1", True), ("3.0", False), ("1.9", False)],
+)
+def test_the_range_of_torch(version, fits):
+    assert setup._within(version) is fits
+
+
+def test_the_range_of_torch_is_that_of_the_requirements():
+    torch = next(wanted for wanted in requirements() if wanted.name == "torch")
+    assert torch.specifier == Requirement("torch>={},<{}".format(*setup.TORCH_RANGE)).specifier
+    assert torch.specifier.contains(setup.TORCH)
+
+
+def test_pip_that_fails_is_quoted(monkeypatch):
+    """The real pip, asked for what is nowhere."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(CourseError, match=r"Installing stopped: ERROR: No matching distribution") as caught:
+        setup._pip("--no-index", "nothing-of-that-name==1.0")
+    two_lines(caught.value)
+    assert not setup._pip("--no-index", "nothing-of-that-name==1.0", must=False)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout of its own, run by a Python that is in no environment; making one takes no time."""
+    for name in ("requirements.txt", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "ENVIRONMENT", tmp_path / ".venv")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    for name in ("COLAB_RELEASE_TAG", "CONDA_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(setup, "install_torch", lambda: None)
+    monkeypatch.setattr(setup, "_pip", Pip())
+    return tmp_path
+
+
+@pytest.fixture
+def quick_venv(monkeypatch):
+    """An environment that is only an interpreter's name."""
+
+    def create():
+        setup.python().parent.mkdir(parents=True, exist_ok=True)
+        setup.python().touch()
+
+    monkeypatch.setattr(setup, "_create", create)
+
+
+def test_the_environment_is_the_checkouts_own_unless_one_is_active(checkout, monkeypatch):
+    assert checkout / ".venv" in setup.python().parents
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "1")
+    assert setup.python() == Path(sys.executable)
+
+
+def test_a_finished_set_up_is_ready_and_a_second_does_nothing(checkout, quick_venv):
+    assert not setup.ready()
+    setup.environment()
+    assert setup.ready()
+    assert ("--require-hashes", "--no-deps", "--requirement", checkout / "requirements.lock") in setup._pip.asked
+    setup._pip.asked.clear()
+    setup.environment()
+    assert setup._pip.asked == []
+
+
+def test_an_interrupted_set_up_is_not_ready_and_goes_on(checkout, quick_venv, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(setup, "_pip", Pip(lambda arguments: "--editable" not in arguments))
+        with pytest.raises(CourseError):
+            setup.environment()
+        assert not setup.ready()
+    setup.environment()
+    assert setup.ready()
+
+
+def test_an_interrupted_renewal_is_not_ready(checkout, quick_venv, monkeypatch):
+    """The stamp of the old environment goes before anything is changed."""
+    setup.environment()
+    (checkout / "requirements.lock").write_text("")
+    assert not setup.ready()
+    monkeypatch.setattr(setup, "_pip", Pip(lambda arguments: False))
+    with pytest.raises(CourseError):
+        setup.environment()
+    assert not setup.stamp().exists()
+    shutil.copy(ROOT / "requirements.lock", checkout)
+    assert not setup.ready()
+
+
+def test_somebody_elses_environment_is_completed_not_replaced(checkout, monkeypatch):
+    monkeypatch.setenv("CONDA_PREFIX", "/conda")
+    monkeypatch.setattr(setup, "_create", lambda: pytest.fail("made an environment"))
+    setup.environment()
+    assert setup.ready()
+    assert setup._pip.asked[0] == ("--requirement", checkout / "requirements.txt")
+    assert checkout in setup.stamp().parents
+
+
+def test_a_half_made_environment_is_made_again(checkout):
+    """Interrupted before pip was in it."""
+    venv.create(setup.ENVIRONMENT, with_pip=False)
+    setup._create()
+    made = setup.python().stat().st_ino, (setup.ENVIRONMENT / "pyvenv.cfg").stat().st_ino
+    assert subprocess.run([setup.python(), "-c", "import pip"]).returncode == 0
+    setup._create()
+    assert made == (setup.python().stat().st_ino, (setup.ENVIRONMENT / "pyvenv.cfg").stat().st_ino)
+
+
+def test_a_python_without_venv_is_told_what_to_install(checkout, monkeypatch):
+    def fail(*_, **__):
+        raise subprocess.CalledProcessError(1, "ensurepip")
+
+    monkeypatch.setattr(venv, "create", fail)
+    with pytest.raises(CourseError, match="apt install python3-venv") as caught:
+        setup.environment()
+    two_lines(caught.value)
+    assert not setup.ready()
+
+
+def requirements():
+    """The direct ones."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+def lock():
+    """Package names and the versions locked for them."""
+    locked = {}
+    for name, version, _ in ENTRY.findall((ROOT / "requirements.lock").read_text()):
+        locked.setdefault(name, []).append(Version(version))
+    return locked
+
+
+def test_the_lock_is_entries_with_hashes_and_nothing_else():
+    """So it names no host, file or option either."""
+    rest = ENTRY.sub("", (ROOT / "requirements.lock").read_text()).splitlines()
+    assert all(line.startswith("#") and "://" not in line for line in rest), rest[:5]
+    assert len(lock()) > 50
+
+
+def test_the_lock_leaves_torch_and_what_only_its_cuda_build_needs_out():
+    assert not [name for name in lock() if re.match("torch|nvidia|triton|cuda", name)]
+
+
+@pytest.mark.parametrize("wanted", requirements(), ids=lambda wanted: wanted.name)
+def test_the_lock_has_every_direct_requirement_in_its_range(wanted):
+    versions = lock().get(wanted.name, [])
+    assert (wanted.name == "torch") == (not versions)
+    assert all(wanted.specifier.contains(version) for version in versions)
+
+
+def found(findings):
+    return {finding.what: finding for finding in findings}
+
+
+def test_nothing_stops_the_course_on_this_machine():
+    findings = doctor.report()
+    assert not [finding for finding in findings if finding.status == "stop"]
+    assert all(finding.do for finding in findings if finding.status == "stop")
+    assert doctor.main() == 0
+
+
+def test_an_empty_cache_stops_it_and_says_what_to_do(tmp_path):
+    done = helpers("doctor", COURSE_CACHE=str(tmp_path))
+    assert done.returncode == 1
+    assert "STOP: model: Run: python -m helpers setup" in done.stdout
+    assert "STOP: sentences: Run: python -m helpers setup" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """A function that pretends other versions of packages; None: missing."""
+    real = importlib.metadata.version
+
+    def pretend(**versions):
+        def version(package):
+            if package in versions and versions[package] is None:
+                raise importlib.metadata.PackageNotFoundError(package)
+            return versions.get(package) or real(package)
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+
+    return pretend
+
+
+@pytest.mark.parametrize("version", [None, "3.6.8"])
+def test_a_missing_or_old_jupyterlab_or_widgets_is_only_a_note(installed, capsys, version):
+    installed(jupyterlab=version, ipywidgets=version)
+    findings = found(doctor.report())
+    assert (findings["JupyterLab"].status, findings["widgets"].status) == ("note", "note")
+    assert doctor.main() == 0
+    assert "note: JupyterLab: " in capsys.readouterr().out
+    assert "Run: python -m helpers setup" in findings["JupyterLab"].do
+
+
+@pytest.mark.parametrize("version", [None, "2.5.1+cpu"])
+def test_a_missing_or_old_torch_stops_it(installed, version):
+    installed(torch=version)
+    findings = found(doctor.report())
+    assert findings["torch"].status == "stop"
+    assert "python -m helpers setup" in findings["torch"].do
+    assert doctor.main() == 1
+
+
+def test_little_memory_is_a_note_and_little_disk_stops_only_what_is_still_to_come(monkeypatch, tmp_path):
+    memory, disk = psutil.virtual_memory()._replace(available=10**9), shutil.disk_usage(ROOT)._replace(free=0)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
+    findings = found(doctor.report())
+    assert findings["memory"].status == "note"
+    assert "close other programs" in findings["memory"].do
+    assert findings["disk"].status == "ok"
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "not" / "yet"))
+    assert found(doctor.report())["disk"].status == "stop"
+
+
+def test_the_report_fits_in_a_hundred_columns(capsys):
+    long = "a long word of advice " * 12
+    doctor.show(
+        [*doctor.report(), doctor.Finding("device", "stop", "NVIDIA " * 30, long), doctor.Finding("x", "note", "y")]
+    )
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    assert " ".join(out.split()).count("a long word of advice") == 12
