@@ -151,7 +151,7 @@ def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], 
 
 def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, title: str) -> None:
     """Loss against passes over the demonstrations [draws, passes], with the in-context level [draws] as a line."""
-    figure, axes = canvas(8, 3.6)
+    figure, axes = canvas(8, 4)
     marks = zip(sns.color_palette("colorblind")[2:], "os^Dv", strict=False)
     for (name, (epochs, values)), (colour, marker) in zip(curves.items(), marks, strict=False):
         axes.plot(epochs, values.mean(0), marker=marker, color=colour, label=name)

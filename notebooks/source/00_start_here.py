@@ -123,7 +123,7 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 
 # %% [markdown]
 # **What you should see.** Without demonstrations (circles) the model calls two of the three reviews a plot; after 32
-# (triangles) all three reviews are on the right. But demonstrations push *every* dot to the right, true plots too, and
+# (triangles) all three reviews are on the right. But the 32 have pushed *every* dot to the right, true plots too, and
 # the second sentence, which is hardly a sentence, ends on the wrong side. Keep both effects in mind: some of what a
 # prompt does is about the *sentence*, and some of it is a taste for one of the *answers*. Notebook 04 takes them apart.
 

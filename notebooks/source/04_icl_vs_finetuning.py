@@ -119,10 +119,18 @@ print("called positive:", (plain.scores.argmax(1) == 1).sum().item(), "of", len(
 # %%
 fair = plain.calibrated()
 gold = plain.gold.numpy()
-plots.label_bias(plain.scores.numpy(), fair.scores.numpy(), gold, reviews.labels, title="{PENDING-BIAS-TITLE}")
+plots.label_bias(
+    plain.scores.numpy(),
+    fair.scores.numpy(),
+    gold,
+    reviews.labels,
+    title="The model can tell them apart; its zero is in the wrong place",
+)
 
 # %% [markdown]
-# {PENDING-BIAS}
+# **What you should see.** Left, most of both colours lies to the right of zero: whatever the review, the model leans to
+# *positive*. Yet the two colours are apart. Right, the same scores shifted by one constant, and
+# {result:first mr zero_shot} becomes {result:first mr zero_shot calibrated} without any new knowledge.
 #
 # Removing the bias is one line: subtract from each label its mean score over the unlabelled queries,
 # $s'_{ij} = s_{ij} - \frac{1}{n} \sum_{i} s_{ij}$ (4.2). It needs no answers, only queries
@@ -247,7 +255,7 @@ results.show_source("curves")
 
 # %% [markdown]
 # **What you should see.** (Lines are means, bands span the three draws.) Plain gradient descent, the optimiser of the
-# theory, wanders: the rate that served the development verbs best serves these draws badly, and answers stay wrong. Adam
+# theory, wanders: the rate that served the development verbs best serves these draws badly, and nearly all answers stay wrong. Adam
 # learns in earnest: from {result:curve Adam, all weights: 0} down to {result:curve Adam, all weights: 1} in a single pass
 # when all weights move, and {result:curve Adam, keys and values: 4} after four on keys and values only. But none reaches
 # the prompt's {result:level} within 128 steps.
