@@ -134,6 +134,7 @@ class Pip:
 def machine(monkeypatch):
     """A Linux without GPU or torch; yields a function that changes it and says what pip was asked for torch."""
     monkeypatch.delenv("COURSE_TORCH", raising=False)
+    monkeypatch.delenv("CI", raising=False)
 
     def asked(platform="linux", have=None, gpu=False, can=lambda arguments: True):
         pip = Pip(can)
@@ -164,17 +165,25 @@ def test_without_a_gpu_linux_gets_the_cpu_build(machine, have):
     assert machine(have=have, can=lambda arguments: "--index-url" in arguments) == [WHEEL_AT_HAND, CPU_BUILD]
 
 
-def test_without_a_cpu_build_nothing_large_is_taken_instead(machine, monkeypatch):
+def only_plain(arguments):
+    """A network on which neither PyTorch's index nor a wheel is at hand."""
+    return arguments == PLAIN
+
+
+def test_without_a_cpu_build_nothing_large_is_taken_instead(machine):
     asked = []
     with pytest.raises(CourseError, match="COURSE_TORCH=any python -m helpers setup") as caught:
         machine(can=lambda arguments: asked.append(arguments))
     two_lines(caught.value)
-    assert PLAIN not in asked
-    assert {CPU_BUILD, WHEEL_AT_HAND} == set(asked)
-    monkeypatch.setenv("COURSE_TORCH", "any")
-    assert machine() == [PLAIN]
-    monkeypatch.setenv("COURSE_TORCH", "cpu")
+    assert asked == [WHEEL_AT_HAND, CPU_BUILD]
+
+
+@pytest.mark.parametrize(("name", "value"), [("COURSE_TORCH", "any"), ("CI", "true")])
+def test_the_large_build_comes_last_and_its_size_is_said(machine, monkeypatch, capsys, name, value):
+    monkeypatch.setenv(name, value)
     assert machine() == [WHEEL_AT_HAND]
+    assert machine(can=only_plain) == [WHEEL_AT_HAND, CPU_BUILD, PLAIN]
+    assert "3 GB" in capsys.readouterr().out
 
 
 def test_a_gpu_or_another_system_gets_the_plain_build(machine):

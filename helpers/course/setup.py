@@ -83,26 +83,26 @@ def _create() -> None:
 
 
 def install_torch() -> None:
-    """Keep a torch that fits; else a CPU build; the CUDA build only for a GPU or where COURSE_TORCH=any says so."""
+    """Keep a torch that fits; else a CPU build, unless there is an NVIDIA GPU; the CUDA build never unasked."""
     have = torch_version()
     if have and _within(have):
         _say(f"    torch {have} is installed and stays")
     elif sys.platform != "linux":
         _say("    the ordinary build: about 100 MB")
         _pip(f"torch=={TORCH}")
-    elif shutil.which("nvidia-smi") or os.environ.get("COURSE_TORCH") == "any":
+    elif shutil.which("nvidia-smi") or not _cpu_torch():
         _say("    the CUDA build: about 3 GB to download, 7 GB on disk")
         _pip(f"torch=={TORCH}")
-    else:
-        _say("    the CPU build: about 190 MB")
-        _install_cpu_torch()
 
 
-def _install_cpu_torch() -> None:
-    """A wheel at hand, else PyTorch's own index; "+cpu", as pip may be configured to look where the CUDA build is."""
-    for source in (["--no-index"], ["--index-url", CPU_INDEX, "--retries", "1"]):
+def _cpu_torch() -> bool:
+    """A wheel at hand, else PyTorch's own index. False if neither has it and the CUDA build may be taken instead."""
+    _say("    the CPU build: about 190 MB")
+    for source in (["--no-index"], ["--index-url", CPU_INDEX, "--retries", "1"]):  # "+cpu": pip may look elsewhere too
         if _pip("--no-deps", *source, f"torch=={TORCH}+cpu", must=False):
-            return
+            return True
+    if os.environ.get("COURSE_TORCH") == "any" or os.environ.get("CI") == "true":  # nobody to ask on a CI machine
+        return False
     raise CourseError(
         "PyTorch's CPU build could not be had: download.pytorch.org can't be reached, or has none for this Python.\n"
         "Try again on another network; or take the CUDA build, about 3 GB: COURSE_TORCH=any python -m helpers setup"
