@@ -152,9 +152,9 @@ def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], 
 def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, title: str) -> None:
     """Loss against passes over the demonstrations [draws, passes], with the in-context level [draws] as a line."""
     figure, axes = canvas(8, 4)
-    marks = zip(sns.color_palette("colorblind")[2:], "os^Dv", strict=False)
-    for (name, (epochs, values)), (colour, marker) in zip(curves.items(), marks, strict=False):
-        axes.plot(epochs, values.mean(0), marker=marker, color=colour, label=name)
+    for place, (name, (epochs, values)) in enumerate(curves.items()):  # colour: which weights; dashes: which optimiser
+        colour = ("#029e73", "#7a3e9d")[place // 2 % 2]
+        axes.plot(epochs, values.mean(0), marker="os^D"[place % 4], ls=("--", "-")[place % 2], color=colour, label=name)
         axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
     axes.axhline(level.mean(), color=COLOURS["in context"], lw=2, label="one prompt, no training")
     axes.axhspan(level.min(), level.max(), color=COLOURS["in context"], alpha=0.2, lw=0)

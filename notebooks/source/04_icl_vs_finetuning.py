@@ -274,7 +274,7 @@ results.show_source("curves")
 # Comparing answers cannot settle it.
 #
 # **Which sentence does the last figure allow?** (a) "In-context learning is more powerful than finetuning." (b) "With
-# these verbs and rates, eight passes over sixteen examples cost this model more loss than the prompt that shows them."
+# these verbs and rates, eight passes over sixteen examples leave this model with more loss than the prompt that shows them."
 # (c) "Gradient descent cannot learn past tenses." Only (b): one model, one task, four recipes.
 
 # %% [markdown]
