@@ -22,7 +22,7 @@ def without_outputs(notebook):
     return notebook
 
 
-@pytest.mark.parametrize(("path", "solved"), lint.notebooks(), ids=str)
+@pytest.mark.parametrize(("path", "solved"), list(lint.notebooks()), ids=str)
 def test_nothing_is_wrong(path, solved):
     assert list(lint.faults(nbformat.read(path, as_version=4), path, solved)) == []
 
