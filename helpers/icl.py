@@ -115,11 +115,13 @@ def learning_curve(
 
     The model is given back bitwise as it was, whatever happens. Raises ValueError for a rate that isn't positive.
     """
-    if not lr > 0:
+    if not 0 < lr < float("inf"):
         raise ValueError(f"lr={lr}: a learning rate is a positive number.")
+    if not epochs or list(epochs) != sorted(set(epochs)) or epochs[0] < 0:
+        raise ValueError(f"epochs={epochs}: numbers of passes in increasing order, such as (0, 1, 4).")
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer={optimizer!r}: there are {', '.join(OPTIMIZERS)}.")
-    _check_lengths(model, task)
+    _check_lengths(model, replace(task, demos=()))
     key = _key(model, task, "finetuned", lr, epochs, optimizer, all_weights)
     kept = cache.remember(lambda: _train(model, task, lr, epochs, optimizer, all_weights), key)
     return [Predictions(**{name: tensor[i] for name, tensor in kept.items()}) for i in range(len(epochs))]
@@ -204,6 +206,10 @@ def _evaluate(model: GPT, task: Task) -> Predictions:
     answers = [answer_ids(model, task, query) for query in task.queries]
     scored = gpt.score(model, prefix_ids(model, task), prompts, answers, follow=not task.labels)
     scores = [torch.stack([continuation.logprobs.mean() for continuation in options]) for options in scored]
+    if not torch.cat(scores).isfinite().all():
+        raise ValueError(
+            f"{model.name} scores an answer of {task.name!r} as nan or infinite: try a smaller learning rate."
+        )
     if not task.labels:
         right = [any(c.greedy and _ends_word(model, c.following) for c in options) for options in scored]
         return Predictions(

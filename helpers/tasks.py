@@ -86,8 +86,10 @@ def load(name: str, shots: int = 32, seed: int = 0, queries: int = 100, split: s
     if split not in pools:
         raise ValueError(f"split={split!r}: there are {', '.join(SPLITS)}.")
     for what, count, pool in (("shots", shots, pools["train"]), ("queries", queries, pools[split])):
-        if not 0 <= count <= len(pool):
-            raise ValueError(f"{what}={count}: task {name!r} has between 0 and {len(pool)} to give.")
+        if not (isinstance(count, int) and 0 <= count <= len(pool)):
+            raise ValueError(
+                f"{what}={count!r}: a whole number, and task {name!r} has between 0 and {len(pool)} to give."
+            )
     labels = tuple(recipe.labels.values()) if recipe.labels else ()
     demos = draw(pools["train"], shots, random.Random(f"{name} {seed}"))
     return Task(name, recipe.template, labels, demos, tuple(pools[split][:queries]))

@@ -137,7 +137,7 @@ def test_what_was_computed_is_remembered_by_content(model, tmp_path, monkeypatch
         icl.in_context(model, task)
 
 
-@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_must_be_positive(model, lr):
     with pytest.raises(ValueError, match="positive"):
         icl.finetuned(model, small_task(), lr=lr)
@@ -164,3 +164,15 @@ def test_prompt_as_a_string_and_as_tokens(model):
         == "<s>Review: fun\nSentiment:"
     )
     assert [model.tokenizer.decode(ids) for ids in icl.answer_ids(model, task, task.queries[0])] == [" bad", " good"]
+
+
+@pytest.mark.parametrize("epochs", [(), (4, 1), (1, 1), (-1, 2)])
+def test_passes_are_given_in_increasing_order(model, epochs):
+    with pytest.raises(ValueError, match="increasing"):
+        icl.learning_curve(model, small_task(), 0.1, epochs)
+
+
+def test_scores_that_are_not_numbers_are_never_a_silent_accuracy(model):
+    next(model.network.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="nan"):
+        icl.in_context(model, small_task())

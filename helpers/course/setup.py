@@ -17,7 +17,7 @@ STAMP = ".course-ready"  # in the environment: what it was made from; absent whi
 TORCH = "2.13.0"
 TORCH_RANGE = ("2.6", "3")  # an installed torch between these is kept; as in requirements.txt
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-PIP_FLAGS = ("--disable-pip-version-check", "--no-input", "--quiet")
+PIP_FLAGS = ("--disable-pip-version-check", "--no-input", *(() if sys.stdout.isatty() else ("--quiet",)))
 
 
 def python() -> Path:

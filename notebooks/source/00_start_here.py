@@ -130,8 +130,8 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # %% [markdown]
 # **What you may conclude.** Text in front of a question changed this model's answers, and in the direction that the
 # demonstrations show. **What you may not.** Five sentences are an anecdote. Notebook 04 takes a hundred, on several
-# tasks, with intervals; and it asks whether the gain comes from the *examples* or from something cheaper, such as
-# having seen the two words before.
+# tasks, with intervals. Notebook 05 will ask whether the gain comes from the *examples* or from something cheaper, such
+# as having seen the two words before.
 
 # %% [markdown]
 # ## 5 · The question
@@ -158,7 +158,7 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # | 01 | linear attention | three programs, one output | 120 | 60 |
 # | 02 | dual form | a trained layer attends to its training set | 100 | 60 |
 # | 03 | meta-gradients | one attention layer that *is* a gradient step | 140 | 70 |
-# | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 150 | 70 |
+# | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 150 (40 so far) | 70 |
 # | 05 | controls | spot the GPT among four curves | 110 | 50 |
 # | 06 | momentum attention | if attention is descent, give it momentum | 90 | 30 |
 
@@ -194,6 +194,8 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # - **Dual form**: a sum over training examples instead of a weight matrix; the same numbers, seen from the other side.
 # - **Meta-gradient**: what plays the gradient's part when attention is read as a gradient step.
 # - **Label bias**: a model's taste for one answer whatever the question. **Calibration**: taking it out.
+# - **95 % interval**: where the true value plausibly lies, given only a hundred queries. *Wilson's* is for one share of right answers, the *bootstrap* redraws the queries ten thousand times.
+# - **SGD**, **Adam**: ways to take a gradient step; SGD follows the gradient as it is, Adam scales it weight by weight.
 
 # %% [markdown]
 # ## 9 · Ten questions, before

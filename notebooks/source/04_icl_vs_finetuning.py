@@ -257,7 +257,7 @@ results.show_source("curves")
 
 # %% [markdown]
 # **What you should see.** (Lines are means, bands span the three draws.) Plain gradient descent, the optimiser of the
-# theory, wanders: the rate that served the development verbs best serves these draws badly, and nearly all answers stay wrong. Adam
+# theory, wanders: the rate that served the development verbs best serves these draws badly, and in the run above no answer came right. Adam
 # learns in earnest: from {result:curve Adam, all weights: 0} down to {result:curve Adam, all weights: 1} in a single pass
 # when all weights move, and {result:curve Adam, keys and values: 4} after four on keys and values only. But none reaches
 # the prompt's {result:level} within 128 steps.
