@@ -57,6 +57,20 @@ def evaluation(key: tuple) -> Path:
     return folder("evaluations", f"{digest(*key)}.safetensors")
 
 
+KEEP = True
+
+
+@contextmanager
+def unkept() -> Iterator[None]:
+    """Within, what is computed is not kept: for sweeps whose internals would fill a disk."""
+    global KEEP
+    KEEP = False
+    try:
+        yield
+    finally:
+        KEEP = True
+
+
 def remember(compute: Callable[[], dict], key: tuple) -> dict:
     """`compute()`, a dict of tensors, kept by content: `key` must hold everything that the result depends on."""
     from safetensors.torch import load_file, save_file
@@ -65,6 +79,8 @@ def remember(compute: Callable[[], dict], key: tuple) -> dict:
     if path.exists():
         return load_file(path)
     result = compute()
+    if not KEEP:
+        return result
     try:
         with whole(path) as scratch:
             save_file({name: tensor.contiguous() for name, tensor in result.items()}, scratch)

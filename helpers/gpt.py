@@ -2,24 +2,33 @@
 
 The prefix (all demonstrations) is encoded once and its keys and values serve every query without being copied.
 A batch of queries lies side by side in one row; a mask lets each see the prefix and itself, nothing else.
-Only the logits that somebody reads are computed.
+Only the logits that somebody reads are computed. `watch` shows what attention did at chosen rows of a pass.
 """
 
 import difflib
 import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
     AutoModelForCausalLM,
     AutoTokenizer,
     DynamicCache,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.cache_utils import DynamicLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+from transformers.models.xglm.modeling_xglm import XGLMAttention
 from transformers.utils import logging
 
 from helpers import DEFAULT_MODEL, cache
@@ -32,6 +41,7 @@ KNOWN = {  # name: (where it comes from, parameters); the default comes with set
     "gpt2": ("openai-community/gpt2", 124e6),
 }
 PACKED_TOKENS = 512  # tokens in one packed row: enough to keep a CPU busy, little enough for its memory
+OUTPUTS = ("o_proj", "c_proj", "out_proj")  # what W_O is called in the families known here
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class GPT:
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
+    starts: bool = True  # every sequence starts with one BOS, as in the paper's code
 
     @property
     def device(self) -> torch.device:
@@ -57,9 +68,16 @@ class GPT:
 
     @property
     def bos(self) -> list[int]:
-        """The token that every sequence starts with, as in the paper's code; empty for a tokenizer without one."""
+        """The token that every sequence starts with; empty for a tokenizer without one."""
         start = self.tokenizer.bos_token_id
-        return [] if start is None else [start]
+        return [start] if self.starts and start is not None else []
+
+    @property
+    def heads(self) -> tuple[int, int, int]:
+        """Layers, query heads a layer, and the width of one head."""
+        config = self.network.config
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return config.num_hidden_layers, config.num_attention_heads, width
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a piece of text, no special token added."""
@@ -187,18 +205,32 @@ def pack(prompts: list[list[int]], continuations: list[list[list[int]]], prefix:
     return Packed(torch.tensor([ids]), torch.tensor([positions]), sees, reads)
 
 
+class PrefixLayer(DynamicLayer):
+    """One layer's keys and values of a prefix that every row sees and none extends."""
+
+    def __init__(self, encoded: DynamicLayer) -> None:
+        vars(self).update(vars(encoded))
+
+    def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """What a row sees: the prefix, then the row itself, which is not kept."""
+        if not self.is_initialized:  # nothing before the row, not even a BOS
+            return keys, values
+        return torch.cat([self.keys, keys], -2), torch.cat([self.values, values], -2)
+
+
 @torch.no_grad()
 def encode_prefix(model: GPT, ids: list[int]) -> DynamicCache:
     """The keys and values of every layer for a prefix, computed once."""
-    keys_and_values = DynamicCache(config=model.network.config)
+    prefix = DynamicCache(config=model.network.config)
     if ids:
-        model.network(torch.tensor([ids], device=model.device), past_key_values=keys_and_values, logits_to_keep=1)
-    return keys_and_values
+        model.network(torch.tensor([ids], device=model.device), past_key_values=prefix, logits_to_keep=1)
+    prefix.layers = [PrefixLayer(layer) for layer in prefix.layers]
+    return prefix
 
 
 @torch.no_grad()
 def logits_of(model: GPT, prefix: DynamicCache, row: Packed, rows: list[int]) -> Float[Tensor, "rows vocabulary"]:
-    """Logits at the given places of a packed row; the prefix is left as it was."""
+    """Logits at the given places of a packed row."""
     mask = torch.full(row.sees.shape, torch.finfo(model.dtype).min, dtype=model.dtype).masked_fill_(row.sees, 0)
     out = model.network(
         row.ids.to(model.device),
@@ -207,25 +239,46 @@ def logits_of(model: GPT, prefix: DynamicCache, row: Packed, rows: list[int]) ->
         past_key_values=prefix,
         logits_to_keep=torch.tensor(rows, device=model.device),
     )
-    prefix.crop(-row.ids.shape[1])
     return out.logits[0].float().cpu()
 
 
+Look = Callable[[Packed, slice], AbstractContextManager]  # opened around the pass over a row of these prompts
+
+
 def score(
-    model: GPT, prefix: list[int], prompts: list[list[int]], continuations: list[list[list[int]]], follow: bool = False
+    model: GPT,
+    prefix: list[int],
+    prompts: list[list[int]],
+    continuations: list[list[list[int]]],
+    follow: bool = False,
+    look: Look | None = None,
 ) -> list[list[Continuation]]:
     """Score every continuation of every prompt after one common prefix (token ids throughout).
 
-    `follow` also asks what the model would say after each continuation.
+    `follow` also asks what the model would say after each continuation; `look` is opened around each packed pass.
+    A row that doesn't fit the GPU's memory is halved; MemoryError where a single prompt doesn't fit.
     """
-    keys_and_values, scored = encode_prefix(model, prefix), []
-    for first, last in _batches([len(p) + sum(map(len, c)) for p, c in zip(prompts, continuations, strict=True)]):
-        row = pack(prompts[first:last], continuations[first:last], len(prefix), follow)
+    keys_and_values, scored, room = encode_prefix(model, prefix), [], _packed_tokens(model)
+    lengths = [len(p) + sum(map(len, c)) for p, c in zip(prompts, continuations, strict=True)]
+    while len(scored) < len(prompts):
+        here = slice(len(scored), len(scored) + _fitting(lengths[len(scored) :], room))
+        row = pack(prompts[here], continuations[here], len(prefix), follow)
         rows = sorted({place for places in row.reads for reads in places for place in reads})
-        logits = dict(zip(rows, logits_of(model, keys_and_values, row, rows).log_softmax(-1), strict=True))
-        for places, options in zip(row.reads, continuations[first:last], strict=True):
+        try:
+            with look(row, here) if look else nullcontext():
+                logits = logits_of(model, keys_and_values, row, rows).log_softmax(-1)
+        except torch.OutOfMemoryError as error:
+            if here.stop - here.start == 1:
+                raise MemoryError(
+                    f"{model.name} has no room for one prompt of {lengths[here.start]} tokens after {len(prefix)}.\n"
+                    "Close what else uses the GPU, take fewer shots, or load the model with dtype='bfloat16'."
+                ) from error
+            room = sum(lengths[here]) // 2
+            continue
+        at = dict(zip(rows, logits, strict=True))
+        for places, options in zip(row.reads, continuations[here], strict=True):
             scored.append(
-                [_continuation(torch.stack([logits[p] for p in r]), o) for r, o in zip(places, options, strict=True)]
+                [_continuation(torch.stack([at[p] for p in r]), o) for r, o in zip(places, options, strict=True)]
             )
     return scored
 
@@ -236,12 +289,113 @@ def _continuation(logprobs: Float[Tensor, "places vocabulary"], option: list[int
     return Continuation(logprobs[range(len(option)), option], choices[: len(option)] == option, following)
 
 
-def _batches(lengths: list[int]) -> list[tuple[int, int]]:
-    """Cut a list of lengths into runs of at most `PACKED_TOKENS` tokens, never an empty one."""
-    cuts, tokens = [0], 0
-    for place, length in enumerate(lengths):
-        if tokens and tokens + length > PACKED_TOKENS:
-            cuts.append(place)
-            tokens = 0
-        tokens += length
-    return list(zip(cuts, [*cuts[1:], len(lengths)], strict=True))
+def _fitting(lengths: list[int], room: int) -> int:
+    """How many of these lengths, one after another, have at most `room` tokens in all; never none."""
+    return max(1, int((torch.tensor(lengths).cumsum(0) <= room).sum()))
+
+
+def _packed_tokens(model: GPT) -> int:
+    """Tokens in one packed row: what suits a CPU's memory, or a sixteenth of a GPU's free memory."""
+    if model.device.type != "cuda":
+        return PACKED_TOKENS
+    layers, heads, width = model.heads
+    token = 2 * layers * heads * width * model.dtype.itemsize  # keys and values; activations are of that order
+    return int(min(16 * PACKED_TOKENS, max(PACKED_TOKENS, _room(str(model.device)) / 16 / token)))
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What one layer's attention did at some rows of a forward pass, in float32."""
+
+    outputs: Float[Tensor, "rows d"]  # after W_O, before the residual
+    queries: Float[Tensor, "rows heads d_head"]  # before rotary positions
+    scores: Float[Tensor, "heads rows seen"]  # before softmax, scaled; over all that lies before and in the row
+
+
+@contextmanager
+def watch(
+    model: GPT, rows: Sequence[int], positions: Sequence[int], keep: Callable[[int, Attended], None]
+) -> Iterator[None]:
+    """Hand what attention does at `rows`, which stand at `positions`, to `keep(layer, attended)`, layer by layer.
+
+    Attention goes through transformers' own interface and stays what it was, to the last bit.
+    Raises ValueError where a model's heads can't be looked into, or an activation is nan or infinite.
+    """
+    seen, at = set(), torch.tensor(rows, device=model.device)
+    places = torch.tensor([positions], device=model.device)
+
+    def attention(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: object
+    ) -> tuple:
+        out, weights = sdpa_attention_forward(module, query, key, value, mask, **options)
+        with torch.no_grad():
+            attended = _attended(model, module, query[0, :, at], key[0], out[0, at], places, options.get("scaling"))
+        if not all(tensor.isfinite().all() for tensor in vars(attended).values()):
+            raise ValueError(f"{model.name} computes nan or infinity in layer {module.layer_idx}: nothing to measure.")
+        seen.add(module.layer_idx)
+        keep(module.layer_idx, attended)
+        return out, weights
+
+    AttentionInterface.register("watched", attention)
+    AttentionMaskInterface.register("watched", sdpa_mask)
+    with _attention_through_interface(model.network, "watched"):
+        yield
+    if len(seen) < model.network.config.num_hidden_layers:
+        raise ValueError(
+            f"{type(model.network).__name__} does not compute its attention through transformers' attention interface: "
+            f"its heads can't be looked into."
+        )
+
+
+def _attended(
+    model: GPT, module: nn.Module, query: Tensor, key: Tensor, out: Tensor, positions: Tensor, scaling: float | None
+) -> Attended:
+    """From queries [heads rows d_head], keys [kv_heads seen d_head] and head outputs [rows heads d_head]."""
+    grouped = query.reshape(key.shape[0], -1, query.shape[-1]).float()  # query heads that share a key head: one product
+    scores = (grouped @ key.float().mT).reshape(*query.shape[:2], -1) * (scaling or query.shape[-1] ** -0.5)
+    project = next((child for name, child in module.named_children() if name in OUTPUTS), None)
+    if project is None:
+        raise ValueError(f"{type(module).__name__} has no output projection known here ({', '.join(OUTPUTS)}).")
+    return Attended(project(out.flatten(1)).float(), _unrotated(model.network, query, positions).float(), scores)
+
+
+def _unrotated(network: PreTrainedModel, query: Tensor, positions: Tensor) -> Float[Tensor, "rows heads d_head"]:
+    """Query vectors as they were before rotary positions turned them; as they are in a model without."""
+    rotary = getattr(network.base_model, "rotary_emb", None)
+    if rotary is not None:
+        cos, sin = rotary(query, positions)  # turned back by the same angle
+        query = apply_rotary_pos_emb(query[None], query[None], cos, -sin)[0][0]
+    return query.transpose(0, 1)
+
+
+@contextmanager
+def _attention_through_interface(network: PreTrainedModel, name: str) -> Iterator[None]:
+    """Let a network take its attention from the function registered under `name`."""
+    former = network.config._attn_implementation
+    by_hand = [module for module in network.modules() if isinstance(module, XGLMAttention)]
+    try:
+        for module in by_hand:
+            module.forward = _xglm_attention.__get__(module)
+        if not by_hand and network._can_set_attn_implementation():
+            network.set_attn_implementation(name)
+        yield
+    finally:
+        for module in by_hand:
+            vars(module).pop("forward", None)
+        if not by_hand and network._can_set_attn_implementation():
+            network.set_attn_implementation(former)
+
+
+def _xglm_attention(
+    self: XGLMAttention, hidden_states: Tensor, past_key_values: DynamicCache, attention_mask: Tensor, **_: object
+) -> tuple:
+    """The paper's own architecture still computes its attention by hand in transformers 5; here by the interface."""
+    split = (*hidden_states.shape[:-1], self.num_heads, self.head_dim)
+    query, key, value = (
+        project(hidden_states).view(split).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj)
+    )
+    if past_key_values is not None:
+        key, value = past_key_values.update(key, value, self.layer_idx)
+    attend = AttentionInterface()["watched"]
+    out, weights = attend(self, query, key, value, attention_mask, scaling=self.scaling)
+    return self.out_proj(out.flatten(2)), weights

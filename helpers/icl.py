@@ -6,8 +6,8 @@ one step, in the order of the prompt; the same template, and the causal language
 projections move.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,28 @@ from helpers.gpt import GPT
 from helpers.tasks import Example, Task, Template
 
 CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (gpt.__file__, __file__)))  # as imported
+POSITIONS = ("answer", "first_label")  # the token that predicts the answer; the paper's code looks at the first label's
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+@dataclass(frozen=True)
+class Internals:
+    """What attention did at one token of every query, in every layer. Demonstration tokens: no BOS, no separators."""
+
+    outputs: Float[Tensor, "n layers d"]  # after W_O, before the residual
+    queries: Float[Tensor, "n layers heads d_head"]  # before rotary positions
+    demo_scores: Float[Tensor, "n layers heads demo_tokens"]  # before softmax, scaled; none without demonstrations
+    query_scores: Float[Tensor, "n layers heads query_tokens"]  # the same over the query's own tokens, padded with 0
+    training_queries: Float[Tensor, "training_tokens layers heads d_head"] | None = None  # as each was trained on
+
+    def training_attention(self) -> Float[Tensor, "n layers training_tokens"]:
+        """The paper's stand-in for attention to the training tokens: q·q, summed over heads.
+
+        Before rotary positions: those restart with every training example and say nothing of the prompt's order.
+        """
+        if self.training_queries is None:
+            raise ValueError("Only finetuning has training queries: use icl.finetuned(…, internals=True).internals.")
+        return torch.einsum("nlhd,tlhd->nlt", self.queries, self.training_queries)
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,7 @@ class Predictions:
     scores: Float[Tensor, "n labels"]  # mean log-probability a token; free answers: one column, the best right one
     right: Bool[Tensor, " n"]
     gold: Int[Tensor, " n"]  # the column of the right label
+    internals: Internals | None = None  # where asked for
 
     @property
     def accuracy(self) -> float:
@@ -84,7 +106,12 @@ def prefix_ids(model: GPT, task: Task) -> list[int]:
 
 def prompt_ids(model: GPT, task: Task, query: Example, demos: bool = True) -> list[int]:
     """The exact token ids of one prompt, with or without the demonstrations."""
-    return (prefix_ids(model, task) if demos else model.bos) + model.encode(_query(task.template, query.text)[0])
+    return (prefix_ids(model, task) if demos else model.bos) + query_ids(model, task, query)
+
+
+def query_ids(model: GPT, task: Task, query: Example) -> list[int]:
+    """Token ids of an unanswered query alone."""
+    return model.encode(_query(task.template, query.text)[0])
 
 
 def answer_ids(model: GPT, task: Task, query: Example) -> list[list[int]]:
@@ -93,19 +120,29 @@ def answer_ids(model: GPT, task: Task, query: Example) -> list[list[int]]:
     return [model.encode(space + answer) for answer in task.labels or query.answers]
 
 
-def zero_shot(model: GPT, task: Task) -> Predictions:
-    """Predict every query without demonstrations."""
-    return _predict(model, replace(task, demos=()), "zero-shot")
+def zero_shot(model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True) -> Predictions:
+    """Predict every query without demonstrations.
+
+    `internals` also keeps what attention did at the token that predicts the answer (`at="answer"`) or at the first
+    label's last token, where the paper's code looks (`at="first_label"`). `bos=False`: no sequence starts with a BOS.
+    """
+    return _predict(model, replace(task, demos=()), "zero-shot", _where(internals, at), bos)
 
 
-def in_context(model: GPT, task: Task) -> Predictions:
-    """Predict every query after the demonstrations."""
-    return _predict(model, task, "in context")
+def in_context(model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True) -> Predictions:
+    """Predict every query after the demonstrations; options as for `zero_shot`."""
+    return _predict(model, task, "in context", _where(internals, at), bos)
 
 
-def finetuned(model: GPT, task: Task, lr: float) -> Predictions:
-    """Predict every query without demonstrations, after one SGD step on each: the paper's finetuning."""
-    return learning_curve(model, task, lr, epochs=(1,))[0]
+def finetuned(
+    model: GPT, task: Task, lr: float, *, internals: bool = False, at: str = "answer", bos: bool = True
+) -> Predictions:
+    """Predict every query without demonstrations, after one SGD step on each: the paper's finetuning.
+
+    Options as for `zero_shot`; the internals then also hold the queries of the tokens trained on.
+    """
+    model = replace(model, starts=model.starts and bos)
+    return _learn(model, task, lr, (1,), "sgd", False, _where(internals, at))[0]
 
 
 def learning_curve(
@@ -115,34 +152,167 @@ def learning_curve(
 
     The model is given back bitwise as it was, whatever happens. Raises ValueError for a rate that isn't positive.
     """
+    return _learn(model, task, lr, epochs, optimizer, all_weights, None)
+
+
+def _learn(
+    model: GPT, task: Task, lr: float, epochs: tuple[int, ...], optimizer: str, all_weights: bool, at: str | None
+) -> list[Predictions]:
+    _check_training(lr, epochs, optimizer)
+    _check_lengths(model, replace(task, demos=()))
+    key = _key(model, task, "finetuned", lr, epochs, optimizer, all_weights, at)
+    kept = cache.remember(lambda: _train(model, task, lr, epochs, optimizer, all_weights, at), key)
+    return [_unfold({name: tensor[i] for name, tensor in kept.items()}) for i in range(len(epochs))]
+
+
+def _check_training(lr: float, epochs: tuple[int, ...], optimizer: str) -> None:
     if not 0 < lr < float("inf"):
         raise ValueError(f"lr={lr}: a learning rate is a positive number.")
     if not epochs or list(epochs) != sorted(set(epochs)) or epochs[0] < 0:
         raise ValueError(f"epochs={epochs}: numbers of passes in increasing order, such as (0, 1, 4).")
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer={optimizer!r}: there are {', '.join(OPTIMIZERS)}.")
-    _check_lengths(model, replace(task, demos=()))
-    key = _key(model, task, "finetuned", lr, epochs, optimizer, all_weights)
-    kept = cache.remember(lambda: _train(model, task, lr, epochs, optimizer, all_weights), key)
-    return [Predictions(**{name: tensor[i] for name, tensor in kept.items()}) for i in range(len(epochs))]
+
+
+def _where(internals: bool, at: str) -> str | None:
+    if at not in POSITIONS:
+        raise ValueError(f"at={at!r}: attention can be looked at at {' or '.join(map(repr, POSITIONS))}.")
+    return at if internals else None
 
 
 def _train(
-    model: GPT, task: Task, lr: float, epochs: tuple[int, ...], optimizer: str, all_weights: bool
+    model: GPT, task: Task, lr: float, epochs: tuple[int, ...], optimizer: str, all_weights: bool, at: str | None
 ) -> dict[str, Tensor]:
     """Train on the demonstrations, one step each and in their order, pass after pass; predict where `epochs` says."""
     weights = dict(model.network.named_parameters()) if all_weights else key_and_value_weights(model.network)
-    kept, bare = [], replace(task, demos=())
+    kept, bare, training_queries = [], replace(task, demos=()), []
     with trainable(model.network, weights):
-        update = OPTIMIZERS[optimizer](list(weights.values()), lr=lr)
+        step = stepper(list(weights.values()), optimizer, lr)
         for epoch in range(max(epochs) + 1):
             for demo in demo_ids(model, task) if epoch else []:
-                update.zero_grad()
-                language_model_loss(model, demo).backward()
-                update.step()
+                with _watch_training(model, demo, training_queries) if at else nullcontext():
+                    loss = language_model_loss(model, demo)
+                step(loss)
             if epoch in epochs:
-                kept.append(vars(_evaluate(model, bare)))
+                kept.append(_fold(_evaluate(model, bare, at)))
+    if at:
+        kept[0]["training_queries"] = torch.cat(training_queries)
     return {name: torch.stack([predictions[name] for predictions in kept]) for name in kept[0]}
+
+
+def stepper(weights: list[nn.Parameter], optimizer: str, lr: float) -> Callable[[Tensor], None]:
+    """A function that takes one step down a loss.
+
+    Half-precision weights are stepped as float32 copies, for a small update would be rounded away, and float16
+    gradients are taken of a scaled loss, for they would fall below its smallest number.
+    """
+    copies = [w if w.dtype.itemsize > 2 else w.detach().float() for w in weights]
+    update = OPTIMIZERS[optimizer](copies, lr=lr)
+    scale = 1024 if any(w.dtype == torch.float16 for w in weights) else 1
+
+    def step(loss: Float[Tensor, ""]) -> None:
+        (loss * scale).backward()
+        for weight, copy in zip(weights, copies, strict=True):
+            if copy is not weight:
+                copy.grad = weight.grad.float() / scale
+        update.step()
+        for weight, copy in zip(weights, copies, strict=True):
+            if copy is not weight:
+                weight.data.copy_(copy)
+            weight.grad = None
+
+    return step
+
+
+def _watch_training(model: GPT, demo: list[int], kept: list[Tensor]) -> AbstractContextManager:
+    """Append the query vectors of one training example's tokens to `kept`, without its BOS's."""
+    places = range(len(model.bos), len(model.bos) + len(demo))
+    kept.append(torch.zeros(len(demo), *model.heads))
+
+    def keep(layer: int, attended: gpt.Attended) -> None:
+        kept[-1][:, layer] = attended.queries.cpu()
+
+    return gpt.watch(model, places, places, keep)
+
+
+@dataclass(frozen=True)
+class ValueUpdate:
+    """What finetuning wrote into every value projection, exactly: W_after − W_before = Σ errors_i ⊗ inputs_i."""
+
+    errors: Float[Tensor, "tokens layers m"]  # −lr × the loss's gradient at the projection's output, token by token
+    inputs: Float[Tensor, "tokens layers e"]
+    own: Bool[Tensor, " tokens"]  # a demonstration's own token, not the BOS before it
+    change: Float[Tensor, "layers m e"]  # W_after − W_before
+    attended: Float[Tensor, "n layers heads e"]  # Σ_j a_j x_j over the query's tokens, by the finetuned attention a
+
+    def attention(self) -> Float[Tensor, "n layers heads tokens"]:
+        """What finetuning makes each head attend to: x_i · Σ_j a_j x_j for every training token i.
+
+        Its attention pattern held fixed, a finetuned head's output changes by ΔW Σ_j a_j x_j, which is the sum of the
+        errors under these weights: linear attention to the training tokens, nothing relaxed.
+        """
+        return torch.einsum("nlhe,tle->nlht", self.attended, self.inputs)
+
+
+def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
+    """Finetune as `finetuned` does and keep what reaches every value projection; one plain pass for every query."""
+    _check_training(lr, (1,), "sgd")
+    _check_lengths(model, replace(task, demos=()))
+    return ValueUpdate(**cache.remember(lambda: _value_update(model, task, lr), _key(model, task, "value update", lr)))
+
+
+def _value_update(model: GPT, task: Task, lr: float) -> dict[str, Tensor]:
+    weights, demos = key_and_value_weights(model.network), demo_ids(model, task)
+    values = [module for name, module in model.network.named_modules() if name.endswith("v_proj")]
+    if not values:
+        raise ValueError(f"{type(model.network).__name__} keeps values and keys in one weight: no value projection.")
+    before = [module.weight.detach().clone() for module in values]
+    inputs, errors, attended = [], [], []
+    with trainable(model.network, weights):
+        step = stepper(list(weights.values()), "sgd", lr)
+        for demo in demos:
+            with _inputs_and_gradients(values) as (x, gradients):
+                step(language_model_loss(model, demo))
+            inputs.append(torch.stack(x, 1).cpu())
+            errors.append(-lr * torch.stack(gradients, 1).cpu())
+        change = torch.stack([(m.weight - w).detach() for m, w in zip(values, before, strict=True)])
+        for query in task.queries:
+            attended.append(_attended_inputs(model, prompt_ids(model, task, query, demos=False), values))
+    own = torch.cat([torch.arange(len(model.bos) + len(demo)) >= len(model.bos) for demo in demos])
+    found = {"errors": torch.cat(errors), "inputs": torch.cat(inputs), "own": own}
+    return found | {"change": change.cpu(), "attended": torch.stack(attended)}
+
+
+@contextmanager
+def _inputs_and_gradients(modules: list[nn.Module]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """The inputs [n e] of these modules during a pass, and after `backward` the gradients [n m] at their outputs."""
+    inputs, gradients = [torch.empty(0)] * len(modules), [torch.empty(0)] * len(modules)
+
+    def keep(place: int, x: Tensor, out: Tensor) -> None:
+        inputs[place] = x[0].detach()
+        if out.requires_grad:
+            out.register_hook(lambda gradient: gradients.__setitem__(place, gradient[0]))
+
+    hooks = [m.register_forward_hook(lambda _, x, out, place=i: keep(place, x[0], out)) for i, m in enumerate(modules)]
+    try:
+        yield inputs, gradients
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def _attended_inputs(model: GPT, ids: list[int], values: list[nn.Module]) -> Float[Tensor, "layers heads e"]:
+    """What the last token's heads gather of the value projections' inputs: Σ_j a_j x_j."""
+    patterns = [torch.empty(0)] * len(values)
+
+    def keep(layer: int, attended: gpt.Attended) -> None:
+        patterns[layer] = attended.scores[:, 0].softmax(-1)
+
+    last = [len(ids) - 1]
+    with _inputs_and_gradients(values) as (inputs, _), gpt.watch(model, last, last, keep):
+        model.network.base_model(torch.tensor([ids], device=model.device))
+    return torch.stack([pattern.to(x.dtype) @ x for pattern, x in zip(patterns, inputs, strict=True)]).cpu()
 
 
 def language_model_loss(model: GPT, ids: list[int]) -> Float[Tensor, ""]:
@@ -195,28 +365,84 @@ def _without_queries(gradient: Tensor) -> Tensor:
     )
 
 
-def _predict(model: GPT, task: Task, way: str) -> Predictions:
+def _predict(model: GPT, task: Task, way: str, at: str | None, bos: bool) -> Predictions:
+    model = replace(model, starts=model.starts and bos)
     _check_lengths(model, task)
-    return Predictions(**cache.remember(lambda: vars(_evaluate(model, task)), _key(model, task, way)))
+    return _unfold(cache.remember(lambda: _fold(_evaluate(model, task, at)), _key(model, task, way, at)))
 
 
-def _evaluate(model: GPT, task: Task) -> Predictions:
-    """Score all answers of all queries after the task's demonstrations, if it has any."""
-    prompts = [prompt_ids(model, task, query, demos=False)[len(model.bos) :] for query in task.queries]
+def _fold(predictions: Predictions) -> dict[str, Tensor]:
+    """Predictions and their internals as one flat dict of tensors, to be kept."""
+    inside = vars(predictions.internals) if predictions.internals else {}
+    return {name: t for name, t in {**vars(predictions), **inside}.items() if isinstance(t, Tensor)}
+
+
+def _unfold(kept: dict[str, Tensor]) -> Predictions:
+    inside = {name: kept[name] for name in kept if name in Internals.__dataclass_fields__}
+    rest = {name: kept[name] for name in kept if name not in inside}
+    return Predictions(**rest, internals=Internals(**inside) if inside else None)
+
+
+def _evaluate(model: GPT, task: Task, at: str | None = None) -> Predictions:
+    """Score all answers of all queries after the task's demonstrations, if it has any; look inside where `at` says."""
+    prompts = [query_ids(model, task, query) for query in task.queries]
     answers = [answer_ids(model, task, query) for query in task.queries]
-    scored = gpt.score(model, prefix_ids(model, task), prompts, answers, follow=not task.labels)
+    internals, look = _observe(model, task, prompts, answers, at) if at else (None, None)
+    follow = not task.labels or at == "first_label"
+    scored = gpt.score(model, prefix_ids(model, task), prompts, answers, follow, look)
     scores = [torch.stack([continuation.logprobs.mean() for continuation in options]) for options in scored]
     if not torch.cat(scores).isfinite().all():
         raise ValueError(
             f"{model.name} scores an answer of {task.name!r} as nan or infinite: try a smaller learning rate."
         )
     if not task.labels:
-        right = [any(c.greedy and _ends_word(model, c.following) for c in options) for options in scored]
+        right = torch.tensor([any(c.greedy and _ends_word(model, c.following) for c in options) for options in scored])
         return Predictions(
-            torch.stack([s.max()[None] for s in scores]), torch.tensor(right), torch.zeros(len(right), dtype=torch.long)
+            torch.stack([s.max()[None] for s in scores]), right, torch.zeros_like(right).long(), internals
         )
     gold = torch.tensor([task.labels.index(query.label) for query in task.queries])
-    return Predictions(torch.stack(scores), torch.stack(scores).argmax(1) == gold, gold)
+    return Predictions(torch.stack(scores), torch.stack(scores).argmax(1) == gold, gold, internals)
+
+
+def _observe(
+    model: GPT, task: Task, prompts: list[list[int]], answers: list[list[list[int]]], at: str
+) -> tuple[Internals, gpt.Look]:
+    """Internals to be filled, and what fills them while packed rows pass."""
+    layers, heads, width = model.heads
+    n, demos = len(prompts), demo_places(model, task)
+    own = max(len(p) + (len(a[0]) if at == "first_label" else 0) for p, a in zip(prompts, answers, strict=True))
+    internals = Internals(
+        torch.zeros(n, layers, model.network.config.hidden_size),
+        torch.zeros(n, layers, heads, width),
+        torch.zeros(n, layers, heads, len(demos)),
+        torch.zeros(n, layers, heads, own),
+    )
+
+    def look(row: gpt.Packed, here: slice) -> AbstractContextManager:
+        places = [options[0][0 if at == "answer" else -1] for options in row.reads]
+        prefix = row.sees.shape[1] - row.sees.shape[0]
+        seen = [prefix + row.sees[place, prefix:].nonzero()[:, 0] for place in places]
+
+        def keep(layer: int, attended: gpt.Attended) -> None:
+            internals.outputs[here, layer] = attended.outputs.cpu()
+            internals.queries[here, layer] = attended.queries.cpu()
+            scores = attended.scores.cpu().transpose(0, 1)
+            internals.demo_scores[here, layer] = scores[..., demos]
+            for kept, row_scores, its in zip(internals.query_scores[here, layer], scores, seen, strict=True):
+                kept[:, : len(its)] = row_scores[:, its]
+
+        return gpt.watch(model, places, row.positions[0, places].tolist(), keep)
+
+    return internals, look
+
+
+def demo_places(model: GPT, task: Task) -> list[int]:
+    """Where the demonstrations' own tokens stand in a prompt: neither BOS nor separators."""
+    separator, places, start = len(model.encode(task.template.separator)), [], len(model.bos)
+    for demo in demo_ids(model, task):
+        places.extend(range(start, start + len(demo)))
+        start += len(demo) + separator
+    return places
 
 
 def _ends_word(model: GPT, token: int) -> bool:
@@ -228,10 +454,7 @@ def _check_lengths(model: GPT, task: Task) -> None:
     """Every prompt must fit the model's context, and there must be something to predict; said before any computing."""
     if not task.queries:
         raise ValueError(f"Task {task.name!r} has no queries: nothing to predict.")
-    longest = max(
-        len(model.encode(_query(task.template, q.text)[0])) + max(map(len, answer_ids(model, task, q)))
-        for q in task.queries
-    )
+    longest = max(len(query_ids(model, task, q)) + max(map(len, answer_ids(model, task, q))) for q in task.queries)
     needed = len(prefix_ids(model, task)) + longest
     if needed > model.context:
         raise ValueError(
@@ -243,4 +466,4 @@ def _check_lengths(model: GPT, task: Task) -> None:
 def _key(model: GPT, task: Task, *how: object) -> tuple:
     """Everything a prediction depends on: code, versions, weights, task, and how it was made."""
     versions = (torch.__version__, transformers.__version__, str(model.device), str(model.dtype))
-    return (*how, task, model.fingerprint(), versions, CODE)
+    return (*how, task, model.fingerprint(), model.bos, versions, CODE)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import transformers
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers import gpt, icl, metrics, tasks
+from helpers import cache, gpt, icl, metrics, tasks
 from helpers.course import ROOT, CourseError
 from helpers.gpt import GPT
-from helpers.icl import Predictions
+from helpers.icl import Internals, Predictions
 from helpers.tasks import Task, Template
 
 FOLDER = ROOT / "data" / "results"
@@ -52,6 +53,8 @@ RATES = {"sgd": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1), "adam": (3e-5, 1e-4, 3e
 WAYS = {"zero_shot": "zero-shot", "in_context": "in context", "finetuned": "finetuned"}  # as recorded: as said
 OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam"}
 EPOCHS = (0, 1, 2, 4, 8)
+INSIDE = ("mr", "source-letters", "past")  # the tasks looked into most closely
+NO_RATE = 1e-30  # a finetuning that changes no bit
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,80 @@ def curve(model: GPT, split: str, task: str, optimizer: str, all_weights: bool, 
     return {"epochs": EPOCHS, "curve": [of(step) for step in steps], "in_context": of(icl.in_context(model, drawn))}
 
 
+def inside_cells() -> Iterator[dict]:
+    for names, seeds, at in (
+        (INSIDE, DRAWS, "answer"),
+        (INSIDE, DRAWS[:3], "first_label"),
+        ([name for name in (*CLASSIFIED, *FREE) if name not in INSIDE], DRAWS[:3], "answer"),
+    ):
+        for seed in seeds:
+            for name in names:
+                yield {"task": name, "lr": best_rate(name), "seed": seed, "at": at}
+
+
+def inside(model: GPT, task: str, lr: float, seed: int, at: str) -> dict:
+    """The paper's four measurements at one token, layer by layer, each with what chance or nothing makes of it."""
+    drawn, look = tasks.load(task, shots(task), seed), {"internals": True, "at": at}
+    with cache.unkept():
+        zsl, few = icl.zero_shot(model, drawn, **look), icl.in_context(model, drawn, **look)
+        tuned, untouched = (icl.finetuned(model, drawn, rate, **look) for rate in (lr, NO_RATE))
+        exact = icl.value_update(model, replace(drawn, queries=drawn.queries[:25]), lr)
+    rows = compare(zsl.internals, few.internals, tuned.internals) | orders(few.internals, tuned.internals)
+    attention = few.internals.demo_scores.sum(2)
+    examples = [len(ids) for ids in icl.demo_ids(model, drawn)]
+    rows["kendall untouched"] = metrics.kendall_taus(attention, untouched.internals.training_attention())
+    rows["kendall examples"] = metrics.kendall_taus(
+        *(by_example(a, examples) for a in (attention, tuned.internals.training_attention()))
+    )
+    rows["kendall exact"] = metrics.kendall_taus(attention[:25], exact.attention().sum(2)[..., exact.own])
+    ways = {way: of(p) for way, p in (("zero_shot", zsl), ("in_context", few), ("finetuned", tuned))}
+    return {"ways": ways, "layers": {name: per_layer(values) for name, values in rows.items()}}
+
+
+def compare(zsl: Internals, few: Internals, tuned: Internals, seed: int = 0) -> dict[str, Tensor]:
+    """SimAOU and SimAM with their nulls, for every query and layer [n layers]."""
+    z, i, f = zsl.outputs, few.outputs, tuned.outputs
+    rho = [(h - z).norm(dim=-1) / z.norm(dim=-1) for h in (i, f)]
+    maps = zsl.query_scores, few.query_scores, tuned.query_scores
+    noise = torch.randn(maps[0].shape, generator=torch.Generator().manual_seed(seed)) * (maps[0] != 0)
+    noise = noise / noise.norm(dim=-1, keepdim=True) * (maps[2] - maps[0]).norm(dim=-1, keepdim=True)
+    return {
+        "sim_aou": metrics.aou_cosines(i, f, z),
+        "sim_aou raw": metrics.aou_cosines(i, f, z, normalize=False),
+        "sim_aou noise": metrics.noise_sim_aou(*rho),
+        "rho icl": rho[0],
+        "rho ft": rho[1],
+        "sim_am before": metrics.am_cosines(maps[1], maps[0]),
+        "sim_am after": metrics.am_cosines(maps[1], maps[2]),
+        "sim_am noise": metrics.am_cosines(maps[1], maps[0] + noise),
+    }
+
+
+def orders(few: Internals, tuned: Internals, seed: int = 0) -> dict[str, Tensor]:
+    """Kendall's τ of the prompt's attention with the paper's stand-in for finetuning's, and with a random map."""
+    attention = few.demo_scores.sum(2)
+    random = torch.rand(attention.shape, generator=torch.Generator().manual_seed(seed))
+    return {
+        "kendall": metrics.kendall_taus(attention, tuned.training_attention()),
+        "kendall random": metrics.kendall_taus(attention, random),
+    }
+
+
+def by_example(scores: Tensor, lengths: list[int]) -> Tensor:
+    """Scores of tokens [n layers tokens] as shares of whole examples [n layers examples], as in the paper's code."""
+    return torch.stack([part.sum(-1) for part in scores.softmax(-1).split(lengths, dim=-1)], dim=-1)
+
+
+def per_layer(values: Tensor) -> list[float | None]:
+    """Mean over the queries, to four digits; None where undefined."""
+    return [None if np.isnan(mean) else round(mean, 4) for mean in values.double().mean(0).tolist()]
+
+
 EXPERIMENTS = {
     "templates": Experiment(template_cells, try_template),
     "rates": Experiment(rate_cells, try_rate),
     "three_ways": Experiment(three_way_cells, three_ways),
+    "inside": Experiment(inside_cells, inside),
     "curve_rates": Experiment(curve_cells("dev"), curve),
     "curves": Experiment(curve_cells("test"), curve),
 }
@@ -218,12 +291,6 @@ def gain(task: str, kind: str = "right", way: str = "in_context") -> tuple[float
     """Accuracy minus zero-shot accuracy, paired by query, with a 95 % bootstrap interval over the queries."""
     values = (marks(task, way, kind) - marks(task, "zero_shot", kind)).mean(0)
     return float(values.mean()), *metrics.bootstrap_interval(values)
-
-
-def recovered(task: str, kind: str = "right") -> str:
-    """Rec2FTP's counts: of the queries that finetuning turned from wrong to right, how many the prompt did too."""
-    zero, few, tuned = (marks(task, way, kind).astype(bool) for way in ("zero_shot", "in_context", "finetuned"))
-    return f"{(~zero & tuned & few).sum()}/{(~zero & tuned).sum()}"
 
 
 def table() -> str:
