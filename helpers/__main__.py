@@ -110,6 +110,12 @@ def results(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
+def bench(rest: list[str]) -> int:
+    """times beside other ways to do it, and how they grow [speed] [scale]; half an hour on two cores"""
+    return subprocess.run([sys.executable, ROOT / "tests" / "benchmarks" / "evaluation.py", *rest], cwd=ROOT).returncode
+
+
+@verb(INSIDE)
 def lock(rest: list[str]) -> int:
     """requirements.lock from requirements.txt"""
     setup.lock()

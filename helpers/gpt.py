@@ -73,7 +73,7 @@ class GPT:
         return [start] if self.starts and start is not None else []
 
     @property
-    def heads(self) -> tuple[int, int, int]:
+    def attention_shape(self) -> tuple[int, int, int]:
         """Layers, query heads a layer, and the width of one head."""
         config = self.network.config
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -298,7 +298,7 @@ def _packed_tokens(model: GPT) -> int:
     """Tokens in one packed row: what suits a CPU's memory, or a sixteenth of a GPU's free memory."""
     if model.device.type != "cuda":
         return PACKED_TOKENS
-    layers, heads, width = model.heads
+    layers, heads, width = model.attention_shape
     token = 2 * layers * heads * width * model.dtype.itemsize  # keys and values; activations are of that order
     return int(min(16 * PACKED_TOKENS, max(PACKED_TOKENS, _room(str(model.device)) / 16 / token)))
 

@@ -142,6 +142,8 @@ def finetuned(
     Options as for `zero_shot`; the internals then also hold the queries of the tokens trained on.
     """
     model = replace(model, starts=model.starts and bos)
+    if internals and not task.demos:
+        raise ValueError(f"Task {task.name!r} has no demonstrations: no training to look into.")
     return _learn(model, task, lr, (1,), "sgd", False, _where(internals, at))[0]
 
 
@@ -227,7 +229,7 @@ def stepper(weights: list[nn.Parameter], optimizer: str, lr: float) -> Callable[
 def _watch_training(model: GPT, demo: list[int], kept: list[Tensor]) -> AbstractContextManager:
     """Append the query vectors of one training example's tokens to `kept`, without its BOS's."""
     places = range(len(model.bos), len(model.bos) + len(demo))
-    kept.append(torch.zeros(len(demo), *model.heads))
+    kept.append(torch.zeros(len(demo), *model.attention_shape))
 
     def keep(layer: int, attended: gpt.Attended) -> None:
         kept[-1][:, layer] = attended.queries.cpu()
@@ -255,7 +257,12 @@ class ValueUpdate:
 
 
 def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
-    """Finetune as `finetuned` does and keep what reaches every value projection; one plain pass for every query."""
+    """Finetune as `finetuned` does and keep what reaches every value projection; one plain pass for every query.
+
+    Raises ValueError for a model in half precision (no equality would be left), or one without value projections.
+    """
+    if model.dtype.itemsize < 4 or not task.demos:
+        raise ValueError(f"The update of {model.name} needs float32 weights and demonstrations to be trained on.")
     _check_training(lr, (1,), "sgd")
     _check_lengths(model, replace(task, demos=()))
     return ValueUpdate(**cache.remember(lambda: _value_update(model, task, lr), _key(model, task, "value update", lr)))
@@ -408,7 +415,7 @@ def _observe(
     model: GPT, task: Task, prompts: list[list[int]], answers: list[list[list[int]]], at: str
 ) -> tuple[Internals, gpt.Look]:
     """Internals to be filled, and what fills them while packed rows pass."""
-    layers, heads, width = model.heads
+    layers, heads, width = model.attention_shape
     n, demos = len(prompts), demo_places(model, task)
     own = max(len(p) + (len(a[0]) if at == "first_label" else 0) for p, a in zip(prompts, answers, strict=True))
     internals = Internals(

@@ -170,3 +170,90 @@ def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, t
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     said = "; ".join(f"{name}: {', '.join(f'{v:.1f}' for v in values.mean(0))}" for name, (_, values) in curves.items())
     show(figure, f"{title}. In context {level.mean():.1f}. After {', '.join(map(str, steps))} passes, {said}.")
+
+
+def recovered(zero_shot: np.ndarray, finetuned: np.ndarray, in_context: np.ndarray, title: str) -> None:
+    """Rec2FTP in one picture: a column a query, dark where right [n]; framed: what finetuning fixed."""
+    rows = np.array([zero_shot, finetuned, in_context], dtype=int)
+    rows = rows[:, np.lexsort((rows[2], rows[1], -rows[0]))[::-1]]
+    fixed = np.flatnonzero((rows[0] == 0) & (rows[1] == 1))
+    figure, axes = canvas(8, 1.7)
+    axes.imshow(rows, cmap=sns.color_palette(["#e3e3e3", "#0173b2"], as_cmap=True), aspect="auto", vmin=0, vmax=1)
+    axes.set_yticks(range(3), ["zero-shot", "finetuned", "in context"])
+    axes.hlines([0.5, 1.5], -0.5, rows.shape[1] - 0.5, color="white", lw=3)
+    if len(fixed):
+        frame = plt.Rectangle((fixed[0] - 0.5, -0.45), len(fixed), 2.9, fill=False, ec="#d55e00", lw=2.5, clip_on=False)
+        axes.add_patch(frame)
+    axes.set(xlabel="queries, sorted (blue: right; framed: what finetuning fixed)", title=title)
+    axes.spines[:].set_visible(False)
+    hits = rows[2, fixed].sum()
+    show(figure, f"{title}. Finetuning fixed {len(fixed)} of {rows.shape[1]} queries, the prompt {hits} of those.")
+
+
+def updates(icl: np.ndarray, ft: np.ndarray, title: str) -> None:
+    """Two updates [d] of one attention output, drawn in the plane they span: true lengths, true angle."""
+    lengths = np.linalg.norm(icl), np.linalg.norm(ft)
+    cosine = icl @ ft / (lengths[0] * lengths[1])
+    ends = np.array([[lengths[0], 0], [lengths[1] * cosine, lengths[1] * np.sqrt(1 - cosine**2)]])
+    figure, axes = canvas(5.4, 2.8)
+    for (x, y), way, name in zip(ends, ("in context", "finetuned"), ("the prompt's", "finetuning's"), strict=True):
+        axes.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": COLOURS[way], "lw": 2.5})
+        axes.annotate(f"{name} update", (x, y), (4, 6), textcoords="offset points", color=COLOURS[way], fontsize=9)
+    axes.plot(0, 0, "o", color="black", ms=5)
+    axes.annotate("zero-shot", (0, 0), (-4, -14), textcoords="offset points", ha="right", fontsize=9)
+    reach = np.abs(ends).max() * 1.15
+    axes.set(
+        xlim=(min(0, ends[1, 0]) - 0.25 * reach, 1.45 * reach), ylim=(-0.18 * reach, max(ends[1, 1], 0.3 * reach) * 1.2)
+    )
+    axes.set(aspect="equal", title=f"{title} (cosine {cosine:.2f})", xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    show(figure, f"{title}: two arrows, {lengths[0]:.2f} and {lengths[1]:.2f} long, cosine {cosine:.2f}.")
+
+
+def maps(rows: dict[str, np.ndarray], tokens: list[str], title: str) -> None:
+    """Attention to the same tokens under several readings [tokens], each row on its own scale from low to high."""
+    figure, axes = canvas(max(5, 0.28 * len(tokens) + 1.6), 0.42 * len(rows) + 1.9)
+    grid = np.array([(row - row.min()) / (np.ptp(row) or 1) for row in rows.values()])
+    image = axes.imshow(grid, cmap="cividis", aspect="auto", vmin=0, vmax=1)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=8)
+    axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(tokens) - 0.5, color="white", lw=2)
+    bar = figure.colorbar(image, ax=axes, ticks=[0, 1], pad=0.02)
+    bar.ax.set_yticklabels(["least", "most"])
+    axes.set_title(title)
+    axes.spines[:].set_visible(False)
+    strongest = "; ".join(f"{name}: {tokens[int(row.argmax())].strip()}" for name, row in rows.items())
+    show(figure, f"{title}. Attention to {len(tokens)} tokens in {len(rows)} rows; strongest: {strongest}.")
+
+
+Band = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, low and high end [layers]
+
+
+def by_layer(panels: dict[str, dict[str, Band]], ylabel: str, title: str) -> None:
+    """A panel a task, layers to the right; lines whose name starts with "null" are dashed and grey."""
+    figure, axes = canvas(9, 3.3, columns=len(panels), sharey=True, squeeze=False)
+    colours, marks = sns.color_palette("colorblind"), "os^D"
+    for panel, (task, lines) in zip(axes[0], panels.items(), strict=True):
+        for place, (name, (mean, low, high)) in enumerate(lines.items()):
+            null = name.startswith("null")
+            colour = ("#555555", "#999999")[place % 2] if null else colours[(0, 4, 2)[place % 3]]
+            layers = np.arange(len(mean))
+            panel.plot(
+                layers,
+                mean,
+                "--" if null else "-",
+                marker=None if null else marks[place],
+                ms=3.5,
+                color=colour,
+                label=name,
+            )
+            panel.fill_between(layers, low, high, color=colour, alpha=0.15, lw=0)
+        panel.axhline(0, color="black", lw=0.8)
+        panel.set(title=task, xlabel="layer")
+    axes[0, 0].set_ylabel(ylabel)
+    axes[0, -1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    said = "; ".join(
+        f"{task}, {name}: {np.nanmean(band[0]):.2f}" for task, lines in panels.items() for name, band in lines.items()
+    )
+    show(figure, f"{title}. {ylabel} by layer; means over the layers: {said}.")

@@ -137,6 +137,20 @@ def test_what_was_computed_is_remembered_by_content(model, tmp_path, monkeypatch
         icl.in_context(model, task)
 
 
+def test_internals_are_remembered_too(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "evaluation", lambda key: tmp_path / cache.digest(*key))
+    with cache.unkept():
+        icl.in_context(model, small_task(), internals=True)
+    assert not list(tmp_path.iterdir())
+    options = {"lr": 0.05, "internals": True}
+    first = icl.finetuned(model, small_task(), **options).internals
+    monkeypatch.setattr(icl, "_train", lambda *_: pytest.fail("computed again"))
+    again = icl.finetuned(model, small_task(), **options).internals
+    assert all(torch.equal(getattr(again, name), tensor) for name, tensor in vars(first).items())
+    with pytest.raises(pytest.fail.Exception):
+        icl.finetuned(model, small_task(), at="first_label", **options)
+
+
 @pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_must_be_positive(model, lr):
     with pytest.raises(ValueError, match="positive"):

@@ -47,7 +47,9 @@ def check_against_transformers(model, task, way, at, demos):
             label = icl.answer_ids(model, task, query)[0]
             ids, own = ids + label, own + len(label)
         weights, outputs = reported(model, ids)
-        torch.testing.assert_close(inside.outputs[i], outputs, atol=1e-5 * max(1, outputs.abs().max().item()), rtol=1e-4)
+        torch.testing.assert_close(
+            inside.outputs[i], outputs, atol=1e-5 * max(1, outputs.abs().max().item()), rtol=1e-4
+        )
         torch.testing.assert_close(*among(inside.query_scores[i, ..., :own], weights[..., -own:]), atol=1e-5, rtol=1e-4)
         assert not inside.query_scores[i, ..., own:].any()  # padding is zero
         both = torch.cat([inside.demo_scores[i], inside.query_scores[i, ..., :own]], -1)
@@ -114,7 +116,7 @@ def test_training_queries_are_seen_at_the_weights_that_meet_the_example(model):
     torch.testing.assert_close(here.training_queries[:first], alone.training_queries)
     torch.testing.assert_close(here.training_queries[:first], untouched.training_queries[:first])
     assert not torch.allclose(here.training_queries[first:], untouched.training_queries[first:], atol=1e-4)
-    assert here.training_queries.shape == (len(icl.demo_places(model, task)), *model.heads)
+    assert here.training_queries.shape == (len(icl.demo_places(model, task)), *model.attention_shape)
     by_hand = (here.queries[1, 2] * here.training_queries[4, 2]).sum()
     torch.testing.assert_close(here.training_attention()[1, 2, 4], by_hand)
 
@@ -138,7 +140,7 @@ def test_the_value_update_is_a_sum_of_outer_products(family, dtype, close):
     summed = torch.einsum("tlm,tle->lme", update.errors, update.inputs)
     torch.testing.assert_close(summed, update.change, atol=close, rtol=1e-9)
     assert update.own.sum() == len(icl.demo_places(model, task))
-    heads, values = update.attended.shape[2], update.errors.shape[2] // model.heads[2]
+    heads, values = update.attended.shape[2], update.errors.shape[2] // model.attention_shape[2]
     errors = update.errors.unflatten(2, (values, -1)).repeat_interleave(heads // values, 2)  # per query head
     added = torch.einsum("nlht,tlhd->nlhd", update.attention(), errors)
     change = update.change.unflatten(1, (values, -1)).repeat_interleave(heads // values, 1)
@@ -161,6 +163,16 @@ def test_attended_inputs_pass_through_the_value_projection_to_the_heads_output()
 def test_a_model_with_keys_and_values_in_one_weight_is_told_so():
     with pytest.raises(ValueError, match="no value projection"):
         icl.value_update(tiny("gpt2", torch.float32), small_task(), 0.1)
+
+
+def test_nothing_to_train_on_and_half_precision_are_refused(model):
+    bare = replace(small_task(), demos=())
+    with pytest.raises(ValueError, match="no demonstrations"):
+        icl.finetuned(model, bare, 0.1, internals=True)
+    with pytest.raises(ValueError, match="demonstrations"):
+        icl.value_update(model, bare, 0.1)
+    with pytest.raises(ValueError, match="float32"):
+        icl.value_update(tiny("llama", torch.bfloat16), small_task(), 0.1)
 
 
 def test_only_finetuning_has_training_attention(model):

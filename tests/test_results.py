@@ -1,12 +1,16 @@
 """What was recorded is complete, says where it comes from, and is what the course's choices rest on."""
 
+import sys
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from helpers import tasks
 from helpers.course import ROOT, results
+from helpers.icl import Internals
 
 
 @pytest.mark.parametrize("name", results.EXPERIMENTS)
@@ -62,3 +66,60 @@ def test_a_fact_is_a_number_with_its_interval():
 
 def test_the_readme_shows_what_was_recorded():
     assert results.table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_layer_holds_what_cannot_have_been_learned():
+    """There the prompt changes no score of the query on itself, and no query vector depends on training."""
+    for name in results.INSIDE:
+        assert results.layers(name, "sim_am before")[:, 0] == pytest.approx(1, abs=1e-3)
+        first, untouched = (results.layers(name, series)[:, 0] for series in ("kendall", "kendall untouched"))
+        assert first == pytest.approx(untouched, abs=1e-3)
+
+
+def test_recorded_answers_inside_are_those_of_the_three_ways():
+    """The same cells measured twice, with and without looking inside, give the same answers."""
+    three = {(row["cell"]["task"], row["cell"]["seed"]): row["result"] for row in results.read("three_ways")}
+    rows = [row for row in results.read("inside") if row["cell"]["at"] == "answer"]
+    assert len(rows) >= 24
+    for row in rows:
+        expected = three[row["cell"]["task"], row["cell"]["seed"]]
+        for way, found in row["result"]["ways"].items():
+            differ = sum(a != b for a, b in zip(found["right"], expected[way]["right"], strict=True))
+            assert differ <= 1  # a near tie may fall to the other side on another machine
+
+
+def test_shares_of_examples_by_hand():
+    """Softmax of log 1, log 2, log 1 over two examples of one and two tokens: a quarter and three quarters."""
+    scores = torch.tensor([[[1.0, 2.0, 1.0]]]).log()
+    torch.testing.assert_close(results.by_example(scores, [1, 2]), torch.tensor([[[0.25, 0.75]]]))
+
+
+def test_an_undefined_layer_is_recorded_as_null():
+    assert results.per_layer(torch.tensor([[0.5, float("nan")], [0.25, 1.0]])) == [0.375, None]
+
+
+def test_nulls_have_the_size_of_what_they_stand_beside():
+    def inside(seed):
+        rng = torch.Generator().manual_seed(seed)
+        shapes = (40, 2, 300), (40, 2, 3, 8), (40, 2, 3, 5), (40, 2, 3, 60)
+        return Internals(*(torch.randn(shape, generator=rng) for shape in shapes))
+
+    zsl, update = inside(0), inside(1)
+    few, tuned = (
+        replace(zsl, outputs=zsl.outputs + inside(s).outputs, query_scores=update.query_scores) for s in (2, 3)
+    )
+    rows = results.compare(zsl, few, tuned)
+    assert rows["rho icl"].mean().item() == pytest.approx(1, abs=0.05)
+    assert rows["sim_aou"].mean().item() == pytest.approx(rows["sim_aou noise"].mean().item(), abs=0.02)
+    assert rows["sim_aou raw"].mean().item() == pytest.approx(0, abs=0.02)
+    assert rows["sim_am after"].mean().item() == pytest.approx(1)  # the prompt's very map
+    assert rows["sim_am noise"].mean() < rows["sim_am before"].mean() + 0.05
+
+
+def test_the_readme_shows_the_times_that_were_recorded():
+    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    import evaluation
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert evaluation.table() in readme
+    assert results.inside_table() in readme

