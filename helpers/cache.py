@@ -86,4 +86,5 @@ def remember(compute: Callable[[], dict], key: tuple) -> dict:
             save_file({name: tensor.contiguous() for name, tensor in result.items()}, scratch)
     except OSError as error:  # a full or read-only disk costs the memory, never the result
         print(f"Note: this result could not be kept for next time ({error.strerror}).")
-    return result
+        return result
+    return load_file(path)  # in memory only as far as it is looked at

@@ -322,15 +322,15 @@ def watch(
     Raises ValueError where a model's heads can't be looked into, or an activation is nan or infinite.
     """
     seen, at = set(), torch.tensor(rows, device=model.device)
-    places = torch.tensor([positions], device=model.device)
+    turn = _rotation(model, positions)
 
     def attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: object
     ) -> tuple:
         out, weights = sdpa_attention_forward(module, query, key, value, mask, **options)
         with torch.no_grad():
-            attended = _attended(model, module, query[0, :, at], key[0], out[0, at], places, options.get("scaling"))
-        if not all(tensor.isfinite().all() for tensor in vars(attended).values()):
+            attended = _attended(module, query[0, :, at], key[0], out[0, at], turn, options.get("scaling"))
+        if not torch.stack([tensor.sum() for tensor in vars(attended).values()]).isfinite().all():
             raise ValueError(f"{model.name} computes nan or infinity in layer {module.layer_idx}: nothing to measure.")
         seen.add(module.layer_idx)
         keep(module.layer_idx, attended)
@@ -338,8 +338,11 @@ def watch(
 
     AttentionInterface.register("watched", attention)
     AttentionMaskInterface.register("watched", sdpa_mask)
-    with _attention_through_interface(model.network, "watched"):
-        yield
+    try:
+        with _attention_through_interface(model.network, "watched"):
+            yield
+    finally:
+        AttentionInterface.register("watched", sdpa_attention_forward)  # what was kept is not held here any longer
     if len(seen) < model.network.config.num_hidden_layers:
         raise ValueError(
             f"{type(model.network).__name__} does not compute its attention through transformers' attention interface: "
@@ -347,24 +350,33 @@ def watch(
         )
 
 
+Rotation = tuple[Float[Tensor, "1 rows d_head"], Float[Tensor, "1 rows d_head"]]  # cosines and sines of its angles
+
+
 def _attended(
-    model: GPT, module: nn.Module, query: Tensor, key: Tensor, out: Tensor, positions: Tensor, scaling: float | None
+    module: nn.Module, query: Tensor, key: Tensor, out: Tensor, turn: Rotation | None, scaling: float | None
 ) -> Attended:
     """From queries [heads rows d_head], keys [kv_heads seen d_head] and head outputs [rows heads d_head]."""
-    grouped = query.reshape(key.shape[0], -1, query.shape[-1]).float()  # query heads that share a key head: one product
-    scores = (grouped @ key.float().mT).reshape(*query.shape[:2], -1) * (scaling or query.shape[-1] ** -0.5)
+    scaled = query.float() * (scaling or query.shape[-1] ** -0.5)
+    grouped = scaled.reshape(key.shape[0], -1, query.shape[-1])  # query heads that share a key head: one product
+    scores = (grouped @ key.float().mT).reshape(*query.shape[:2], -1)
     project = next((child for name, child in module.named_children() if name in OUTPUTS), None)
     if project is None:
         raise ValueError(f"{type(module).__name__} has no output projection known here ({', '.join(OUTPUTS)}).")
-    return Attended(project(out.flatten(1)).float(), _unrotated(model.network, query, positions).float(), scores)
+    return Attended(project(out.flatten(1)).float(), _unrotated(query, turn).float(), scores)
 
 
-def _unrotated(network: PreTrainedModel, query: Tensor, positions: Tensor) -> Float[Tensor, "rows heads d_head"]:
-    """Query vectors as they were before rotary positions turned them; as they are in a model without."""
-    rotary = getattr(network.base_model, "rotary_emb", None)
-    if rotary is not None:
-        cos, sin = rotary(query, positions)  # turned back by the same angle
-        query = apply_rotary_pos_emb(query[None], query[None], cos, -sin)[0][0]
+def _rotation(model: GPT, positions: Sequence[int]) -> Rotation | None:
+    """By which angles rotary positions turn query vectors; None in a model without."""
+    rotary = getattr(model.network.base_model, "rotary_emb", None)
+    places = torch.tensor([positions], device=model.device)
+    return None if rotary is None else rotary(torch.empty(0, dtype=model.dtype, device=model.device), places)
+
+
+def _unrotated(query: Float[Tensor, "heads rows d_head"], turn: Rotation | None) -> Float[Tensor, "rows heads d_head"]:
+    """Query vectors as they were before rotary positions turned them: turned back by the same angles."""
+    if turn is not None:
+        query = apply_rotary_pos_emb(query[None], query[None], turn[0], -turn[1])[0][0]
     return query.transpose(0, 1)
 
 

@@ -42,7 +42,8 @@ class Internals:
         """
         if self.training_queries is None:
             raise ValueError("Only finetuning has training queries: use icl.finetuned(…, internals=True).internals.")
-        return torch.einsum("nlhd,tlhd->nlt", self.queries, self.training_queries)
+        queries, trained = self.queries.flatten(2), self.training_queries.flatten(2)
+        return torch.stack([queries[:, i] @ trained[:, i].T for i in range(queries.shape[1])], 1)
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _learn(
     _check_lengths(model, replace(task, demos=()))
     key = _key(model, task, "finetuned", lr, epochs, optimizer, all_weights, at)
     kept = cache.remember(lambda: _train(model, task, lr, epochs, optimizer, all_weights, at), key)
-    return [_unfold({name: tensor[i] for name, tensor in kept.items()}) for i in range(len(epochs))]
+    return [_unfold(kept, f"{epoch} ") for epoch in epochs]
 
 
 def _check_training(lr: float, epochs: tuple[int, ...], optimizer: str) -> None:
@@ -187,19 +188,20 @@ def _train(
 ) -> dict[str, Tensor]:
     """Train on the demonstrations, one step each and in their order, pass after pass; predict where `epochs` says."""
     weights = dict(model.network.named_parameters()) if all_weights else key_and_value_weights(model.network)
-    kept, bare, training_queries = [], replace(task, demos=()), []
+    kept, bare, demos = {}, replace(task, demos=()), demo_ids(model, task)
+    queries = torch.zeros(sum(map(len, demos)) if at else 0, *model.attention_shape)
     with trainable(model.network, weights):
         step = stepper(list(weights.values()), optimizer, lr)
         for epoch in range(max(epochs) + 1):
-            for demo in demo_ids(model, task) if epoch else []:
-                with _watch_training(model, demo, training_queries) if at else nullcontext():
+            places = queries.split([len(demo) if at else 0 for demo in demos])
+            for demo, place in zip(demos, places, strict=True) if epoch else ():
+                with _watch_training(model, place) if at else nullcontext():
                     loss = language_model_loss(model, demo)
                 step(loss)
             if epoch in epochs:
-                kept.append(_fold(_evaluate(model, bare, at)))
-    if at:
-        kept[0]["training_queries"] = torch.cat(training_queries)
-    return {name: torch.stack([predictions[name] for predictions in kept]) for name in kept[0]}
+                found = _fold(_evaluate(model, bare, at)) | ({"training_queries": queries} if at else {})
+                kept |= {f"{epoch} {name}": tensor for name, tensor in found.items()}
+    return kept
 
 
 def stepper(weights: list[nn.Parameter], optimizer: str, lr: float) -> Callable[[Tensor], None]:
@@ -226,13 +228,12 @@ def stepper(weights: list[nn.Parameter], optimizer: str, lr: float) -> Callable[
     return step
 
 
-def _watch_training(model: GPT, demo: list[int], kept: list[Tensor]) -> AbstractContextManager:
-    """Append the query vectors of one training example's tokens to `kept`, without its BOS's."""
-    places = range(len(model.bos), len(model.bos) + len(demo))
-    kept.append(torch.zeros(len(demo), *model.attention_shape))
+def _watch_training(model: GPT, kept: Float[Tensor, "tokens layers heads d_head"]) -> AbstractContextManager:
+    """Fill `kept` with the query vectors of one training example's tokens, without its BOS's."""
+    places = range(len(model.bos), len(model.bos) + len(kept))
 
     def keep(layer: int, attended: gpt.Attended) -> None:
-        kept[-1][:, layer] = attended.queries.cpu()
+        kept[:, layer] = attended.queries.cpu()
 
     return gpt.watch(model, places, places, keep)
 
@@ -253,7 +254,8 @@ class ValueUpdate:
         Its attention pattern held fixed, a finetuned head's output changes by ΔW Σ_j a_j x_j, which is the sum of the
         errors under these weights: linear attention to the training tokens, nothing relaxed.
         """
-        return torch.einsum("nlhe,tle->nlht", self.attended, self.inputs)
+        layers = range(self.inputs.shape[1])
+        return torch.stack([self.attended[:, i] @ self.inputs[:, i].T for i in layers], 1)
 
 
 def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
@@ -274,20 +276,20 @@ def _value_update(model: GPT, task: Task, lr: float) -> dict[str, Tensor]:
     if not values:
         raise ValueError(f"{type(model.network).__name__} keeps values and keys in one weight: no value projection.")
     before = [module.weight.detach().clone() for module in values]
-    inputs, errors, attended = [], [], []
+    lengths = [len(model.bos) + len(demo) for demo in demos]
+    errors, inputs = (torch.zeros(sum(lengths), len(values), width, dtype=model.dtype) for width in before[0].shape)
     with trainable(model.network, weights):
         step = stepper(list(weights.values()), "sgd", lr)
-        for demo in demos:
+        for demo, its_inputs, its_errors in zip(demos, inputs.split(lengths), errors.split(lengths), strict=True):
             with _inputs_and_gradients(values) as (x, gradients):
                 step(language_model_loss(model, demo))
-            inputs.append(torch.stack(x, 1).cpu())
-            errors.append(-lr * torch.stack(gradients, 1).cpu())
+            its_inputs.copy_(torch.stack(x, 1).cpu())
+            its_errors.copy_(-lr * torch.stack(gradients, 1).cpu())
         change = torch.stack([(m.weight - w).detach() for m, w in zip(values, before, strict=True)])
-        for query in task.queries:
-            attended.append(_attended_inputs(model, prompt_ids(model, task, query, demos=False), values))
-    own = torch.cat([torch.arange(len(model.bos) + len(demo)) >= len(model.bos) for demo in demos])
-    found = {"errors": torch.cat(errors), "inputs": torch.cat(inputs), "own": own}
-    return found | {"change": change.cpu(), "attended": torch.stack(attended)}
+        prompts = [prompt_ids(model, task, query, demos=False) for query in task.queries]
+        attended = torch.stack([_attended_inputs(model, ids, values) for ids in prompts])
+    own = torch.cat([torch.arange(length) >= len(model.bos) for length in lengths])
+    return {"errors": errors, "inputs": inputs, "own": own, "change": change.cpu(), "attended": attended}
 
 
 @contextmanager
@@ -384,10 +386,11 @@ def _fold(predictions: Predictions) -> dict[str, Tensor]:
     return {name: t for name, t in {**vars(predictions), **inside}.items() if isinstance(t, Tensor)}
 
 
-def _unfold(kept: dict[str, Tensor]) -> Predictions:
-    inside = {name: kept[name] for name in kept if name in Internals.__dataclass_fields__}
-    rest = {name: kept[name] for name in kept if name not in inside}
-    return Predictions(**rest, internals=Internals(**inside) if inside else None)
+def _unfold(kept: dict[str, Tensor], prefix: str = "") -> Predictions:
+    """Predictions from the tensors whose names start so."""
+    own = {name.removeprefix(prefix): tensor for name, tensor in kept.items() if name.startswith(prefix)}
+    inside = {name: own.pop(name) for name in Internals.__dataclass_fields__ if name in own}
+    return Predictions(**own, internals=Internals(**inside) if inside else None)
 
 
 def _evaluate(model: GPT, task: Task, at: str | None = None) -> Predictions:
@@ -416,27 +419,28 @@ def _observe(
 ) -> tuple[Internals, gpt.Look]:
     """Internals to be filled, and what fills them while packed rows pass."""
     layers, heads, width = model.attention_shape
-    n, demos = len(prompts), demo_places(model, task)
-    own = max(len(p) + (len(a[0]) if at == "first_label" else 0) for p, a in zip(prompts, answers, strict=True))
+    n, demos = len(prompts), torch.tensor(demo_places(model, task), dtype=torch.long)
+    longest = max(len(p) + (len(a[0]) if at == "first_label" else 0) for p, a in zip(prompts, answers, strict=True))
     internals = Internals(
         torch.zeros(n, layers, model.network.config.hidden_size),
         torch.zeros(n, layers, heads, width),
         torch.zeros(n, layers, heads, len(demos)),
-        torch.zeros(n, layers, heads, own),
+        torch.zeros(n, layers, heads, longest),
     )
 
     def look(row: gpt.Packed, here: slice) -> AbstractContextManager:
         places = [options[0][0 if at == "answer" else -1] for options in row.reads]
         prefix = row.sees.shape[1] - row.sees.shape[0]
-        seen = [prefix + row.sees[place, prefix:].nonzero()[:, 0] for place in places]
+        own = [prefix + row.sees[place, prefix:].nonzero()[:, 0] for place in places]
+        own = nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=-1)
+        each = torch.arange(len(places))[:, None]
 
         def keep(layer: int, attended: gpt.Attended) -> None:
             internals.outputs[here, layer] = attended.outputs.cpu()
             internals.queries[here, layer] = attended.queries.cpu()
-            scores = attended.scores.cpu().transpose(0, 1)
-            internals.demo_scores[here, layer] = scores[..., demos]
-            for kept, row_scores, its in zip(internals.query_scores[here, layer], scores, seen, strict=True):
-                kept[:, : len(its)] = row_scores[:, its]
+            scores = attended.scores.cpu()
+            internals.demo_scores[here, layer] = scores[..., demos].transpose(0, 1)
+            internals.query_scores[here, layer, :, : own.shape[1]] = (scores[:, each, own] * (own >= 0)).transpose(0, 1)
 
         return gpt.watch(model, places, row.positions[0, places].tolist(), keep)
 

@@ -10,6 +10,7 @@ import numpy as np
 import seaborn as sns
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 ROUTE = {
@@ -178,7 +179,7 @@ def recovered(zero_shot: np.ndarray, finetuned: np.ndarray, in_context: np.ndarr
     rows = rows[:, np.lexsort((rows[2], rows[1], -rows[0]))[::-1]]
     fixed = np.flatnonzero((rows[0] == 0) & (rows[1] == 1))
     figure, axes = canvas(8, 1.7)
-    axes.imshow(rows, cmap=sns.color_palette(["#e3e3e3", "#0173b2"], as_cmap=True), aspect="auto", vmin=0, vmax=1)
+    axes.imshow(rows, cmap=ListedColormap(["#e3e3e3", "#0173b2"]), aspect="auto", vmin=0, vmax=1)
     axes.set_yticks(range(3), ["zero-shot", "finetuned", "in context"])
     axes.hlines([0.5, 1.5], -0.5, rows.shape[1] - 0.5, color="white", lw=3)
     if len(fixed):
@@ -257,3 +258,21 @@ def by_layer(panels: dict[str, dict[str, Band]], ylabel: str, title: str) -> Non
         f"{task}, {name}: {np.nanmean(band[0]):.2f}" for task, lines in panels.items() for name, band in lines.items()
     )
     show(figure, f"{title}. {ylabel} by layer; means over the layers: {said}.")
+
+
+def points(groups: dict[str, tuple[np.ndarray, np.ndarray]], xlabel: str, ylabel: str, title: str) -> None:
+    """Points in groups, each with a mark and colour of its own."""
+    figure, axes = canvas(8, 3.6)
+    for (name, (x, y)), colour, mark in zip(
+        groups.items(), sns.color_palette("colorblind", len(groups)), "osD^vPX*", strict=False
+    ):
+        axes.scatter(x, y, s=48, color=colour, marker=mark, label=name, edgecolor="black", lw=0.5)
+    axes.axhline(0, color="black", lw=0.8)
+    axes.axvline(0, color="black", lw=0.8, ls=":")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    said = "; ".join(
+        f"{name}: " + ", ".join(f"({a:.1f}, {b:.2f})" for a, b in zip(x, y, strict=True))
+        for name, (x, y) in groups.items()
+    )
+    show(figure, f"{title}. {ylabel} against {xlabel}: {said}.")

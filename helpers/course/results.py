@@ -347,20 +347,35 @@ def recovery(task: str, kind: str = "right") -> tuple[int, int, float]:
 
 
 def inside_table() -> str:
-    """The four measurements, mean over layers and draws, each with its null behind it."""
+    """The four measurements: mean over layers and draws [lowest, highest draw], each with its null."""
+
+    def said(series: str, null: str = "", word: str = "") -> str:
+        draws = np.nanmean(layers(task, series), axis=1)
+        beside = f"; {word} {np.nanmean(layers(task, null)):.2f}" if null else ""
+        return f"{draws.mean():.2f} [{draws.min():.2f}, {draws.max():.2f}]{beside}"
+
     lines = [
-        "| task | Rec2FTP, raw | SimAOU | SimAOU, raw | SimAM after | Kendall | Kendall, exact |",
+        "| task | Rec2FTP, raw | SimAOU | not normalised | SimAM, finetuned | Kendall | Kendall, exact |",
         "|---" * 7 + "|",
     ]
     for task in INSIDE:
         hits, fixed, chance = recovery(task)
-        mean = {series: np.nanmean(layers(task, series)) for series in read("inside")[0]["result"]["layers"]}
-        said = [f"{hits}/{fixed} (chance {chance:.2f})" if fixed else "nothing was fixed"]
-        said += [f"{mean['sim_aou']:.2f} (noise {mean['sim_aou noise']:.2f})", f"{mean['sim_aou raw']:.2f} (0)"]
-        said += [f"{mean['sim_am after']:.2f} (before {mean['sim_am before']:.2f})"]
-        said += [f"{mean['kendall']:.2f} (untrained {mean['kendall untouched']:.2f})", f"{mean['kendall exact']:.2f}"]
-        lines.append(f"| `{task}` | {' | '.join(said)} |".replace("-0.", "−0."))
+        cells = [f"{hits}/{fixed}; chance {chance:.2f}" if fixed else "nothing was fixed"]
+        cells += [said("sim_aou", "sim_aou noise", "noise"), said("sim_aou raw")]
+        cells += [said("sim_am after", "sim_am before", "before"), said("kendall", "kendall untouched", "untrained")]
+        lines.append(f"| `{task}` | {' | '.join([*cells, said('kendall exact')])} |".replace("-0.", "−0."))
     return "\n".join(lines)
+
+
+def against_loss(series: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Per task, a point a draw: by how much finetuning changed the loss, and a measurement's mean over layers."""
+    found: dict[str, tuple[list, list]] = {}
+    for row in (row for row in read("inside") if row["cell"]["at"] == "answer"):
+        losses = {way: row["result"]["ways"][way]["loss"] for way in WAYS}
+        changes, means = found.setdefault(row["cell"]["task"], ([], []))
+        changes.append(losses["finetuned"] - losses["zero_shot"])
+        means.append(np.nanmean(np.array(row["result"]["layers"][series], dtype=float)))
+    return {task: (np.array(changes), np.array(means)) for task, (changes, means) in found.items()}
 
 
 def curves() -> dict[str, tuple[list[int], np.ndarray]]:

@@ -252,9 +252,8 @@ results.show_source("three_ways")
 
 # %%
 for way, p in live["mr"].items():
-    seen = p.internals
-    print(f"{way:11} outputs {tuple(seen.outputs.shape)}  query_scores {tuple(seen.query_scores.shape)}", end="  ")
-    print("demo_scores", tuple(seen.demo_scores.shape))
+    shapes = {name: tuple(getattr(p.internals, name).shape) for name in ("outputs", "query_scores", "demo_scores")}
+    print(f"{way:11}", *(f"{name} {shape}" for name, shape in shapes.items()), sep="  ")
 
 # %% [markdown]
 # *Which* last token? Ours is the one that predicts the answer. The released code of the paper looks one token further: it appends
@@ -272,9 +271,8 @@ for way, p in live["mr"].items():
 # In one picture, on film reviews: each column is a query, the frame holds what finetuning fixed.
 
 # %%
-right = {way: p.right for way, p in live["mr"].items()}
 plots.recovered(
-    *(right[way].numpy() for way in ("zero-shot", "finetuned", "in context")),
+    *(live["mr"][way].right.numpy() for way in ("zero-shot", "finetuned", "in context")),
     title="Inside the frame: is the lowest row bluer than outside?",
 )
 
@@ -286,9 +284,9 @@ plots.recovered(
 for name in ("mr", "past"):
     zero, few, tuned = (live[name][way].right for way in ("zero-shot", "in context", "finetuned"))
     hits, fixed = metrics.rec2ftp_counts(zero, few, tuned)
-    score, chance = metrics.rec2ftp(zero, few, tuned), metrics.chance_rec2ftp(zero, few)
+    score, by_chance = metrics.rec2ftp(zero, few, tuned), metrics.chance_rec2ftp(zero, few)
     said = "undefined: finetuning fixed nothing" if math.isnan(score) else f"{hits}/{fixed} = {score:.2f}"
-    print(f"{name:5} Rec2FTP {said}; by chance {chance:.2f}")
+    print(f"{name:5} Rec2FTP {said}; by chance {by_chance:.2f}")
 
 # %% [markdown]
 # **How to read it.** The chance level is the prompt's share of *everything* that zero-shot had wrong. The paper
@@ -359,20 +357,37 @@ def three(name):
 names = {"sim_aou": "SimAOU", "sim_aou raw": "not normalised", "sim_aou noise": "null: random updates, same lengths"}
 found = {name: results.compare(*three(name)) for name in ("mr", "past")}
 panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
-plots.by_layer(panels, "cosine of the two updates", "SimAOU is positive on both tasks, also where finetuning failed")
+plots.by_layer(panels, "cosine of the two updates", "On mr above its null, on past not, in this draw")
 
 # %% [markdown]
 # **How to read it.** The blue line is the paper's number, the dashed line what random updates of the same lengths would
 # score, bands are 95 % intervals over queries. Where blue is above dashed, the updates share a direction; the line *not
-# normalised* is fair to compare with 0. On `mr` it wanders about 0 and dips below it.
+# normalised* is fair to compare with 0.
 #
-# **Recorded**, five draws, mean over layers: `mr` {result:inside mr answer sim_aou} against {result:inside mr answer sim_aou noise},
-# not normalised {result:inside mr answer sim_aou raw}; `past` {result:inside past answer sim_aou} against
-# {result:inside past answer sim_aou noise}, not normalised {result:inside past answer sim_aou raw}.
+# One draw. **Recorded**, mean over layers and five draws: `mr` {result:inside mr answer sim_aou} against
+# {result:inside mr answer sim_aou noise}, not normalised {result:inside mr answer sim_aou raw}; `past`
+# {result:inside past answer sim_aou} against {result:inside past answer sim_aou noise}, not normalised
+# {result:inside past answer sim_aou raw}. On `past` the live figure and the mean don't agree. So look at every draw:
+
+# %%
+plots.points(
+    results.against_loss("sim_aou raw"),
+    "change of the loss by finetuning, nats a token",
+    "cosine, not normalised",
+    "On past, directions agree in the draws where finetuning lowered the loss",
+)
+results.show_source("inside")
+
+# %% [markdown]
+# **What you should see.** Each point is a draw. On `past` finetuning fixed no answer in any draw. But in two draws it lowered
+# the loss by five nats, and there the two updates point the same way; in two it raised the loss, and there they share nothing.
+# `antonym` and `capital` fit in. So on word pairs the measurement follows something real, and no accuracy would have shown it.
 #
-# **What you can't conclude.** A shared direction is not shared *learning*: it is largest on `past`, where one of the two
-# learned nothing. Both have read the same words in the same format; "now something like an answer comes" may be all they
-# share. Notebook 05 puts untrained models beside it.
+# On `subj` it does not: there finetuning lowers the loss most of all, and the directions hardly agree.
+#
+# **What you can't conclude.** A shared direction is not a shared *algorithm*. Whatever lowers this loss must make words of the
+# right kind likelier ("now comes a verb"), and two roads to that one place will look alike from here. Notebook 05 puts
+# models beside it that learned nothing.
 
 # %% [markdown]
 # ## 9 · SimAM: does finetuning make attention look like the prompt's?
@@ -403,19 +418,24 @@ names = {
     "sim_am noise": "null: random change, same size",
 }
 panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
-plots.by_layer(panels, "cosine of the two maps", "Finetuning barely moves the maps towards the prompt's")
+plots.by_layer(
+    panels, "cosine of the two maps", "Finetuning barely moves the maps on mr, and away from the prompt's on past"
+)
 for task, rows in found.items():
     closer = (rows["sim_am after"].mean(0) > rows["sim_am before"].mean(0) + 1e-5).sum().item()
     print(f"{task:5} closer to the prompt's map after finetuning in {closer} of 30 layers")
 
 # %% [markdown]
-# **How to read it.** Solid above the darker dashes: finetuning brought the map nearer to the prompt's. The lighter dashes are a
-# *random* change of the same size, which can only lead away.
+# **How to read it.** Solid above *before*: finetuning brought the map nearer to the prompt's. *Random change* is one of the
+# same size in any direction, which can only lead away.
 #
 # **Recorded**, five draws, mean over layers, before → after: `mr` {result:inside mr answer sim_am before} →
 # {result:inside mr answer sim_am after}, `source-letters` {result:inside source-letters answer sim_am before} →
 # {result:inside source-letters answer sim_am after}, `past` {result:inside past answer sim_am before} →
 # {result:inside past answer sim_am after}. The paper's averages: .34 → .43 and .36 → .44.
+#
+# On `past` the draws disagree here too, and in the same way: nearer where finetuning lowered the loss, further away where it
+# raised it, as in the draw above.
 #
 # **What you can't conclude.** Even a rise compares maps, not changes: a finetuning that moved everything towards the
 # average map would rise too. In layer 0 nothing can be learned at all: there the prompt changes no score of the query on
@@ -428,15 +448,15 @@ for task, rows in found.items():
 # Attention in context is there to be read. But a finetuned model doesn't look at its training tokens. The paper takes
 # a stand-in: the query vectors $q_i$ of the training tokens, as they were when trained on, and their products $q_i \cdot q$ with the
 # query vector of the last token, heads summed. (We take them *before* rotary positions turn them, for these restart with each
-# training example.) On the first two demonstrations, in one layer:
+# training example.) On the first demonstration, in one layer:
 
 # %%
 layer, head_sum = 12, few.demo_scores.sum(2)
-ids = [token for demo in icl.demo_ids(model, review)[:2] for token in demo]
+ids = icl.demo_ids(model, review)[0]
 tokens = [repr(model.tokenizer.decode([token]))[1:-1] for token in ids]
 stand_in = tuned.training_attention()
 rows = {"the prompt": head_sum[0, layer, : len(ids)], "stand-in q·q": stand_in[0, layer, : len(ids)]}
-plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"Two demonstrations, layer {layer}")
+plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"The first demonstration, layer {layer}")
 
 # %% [markdown]
 # **Kendall's τ** asks of every pair of tokens whether both rows put the same one first: 1 if always, −1 if never, 0 for two
@@ -447,22 +467,22 @@ plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"Tw
 
 # %%
 panels = {}
-for name, shots in (("mr", 32), ("past", 16)):
-    zero, few, tuned = three(name)
-    task = tasks.load(name, shots=shots, seed=0, queries=1)
-    still = icl.finetuned(model, task, lr=results.NO_RATE, internals=True).internals.training_queries
-    taus = results.orders(few, tuned)
-    untrained = replace(zero, training_queries=still).training_attention()
+for name in ("mr", "past"):
+    _, few, tuned = three(name)
+    taus, still = results.orders(few, tuned), results.layers(name, "kendall untouched")
     panels[name] = {
         "τ": band(taus["kendall"]),
-        "null: nothing trained": band(metrics.kendall_taus(few.demo_scores.sum(2), untrained)),
+        "null: nothing trained (recorded)": (still.mean(0), still.min(0), still.max(0)),
         "null: random map": band(taus["kendall random"]),
     }
-plots.by_layer(panels, "Kendall's τ", "Most of τ is there before anything is trained")
+plots.by_layer(panels, "Kendall's τ", "On mr, τ is there before anything is trained; on past it averages out")
+live.clear()  # 300 MB of internals that are not needed any more
+del p, zero, few, tuned
 
 # %% [markdown]
-# **How to read it.** The random map stays at 0, and the paper's comparison ends there. But the line *nothing trained* follows the
-# measured one nearly everywhere: two query vectors of similar words are similar in any model.
+# **How to read it.** The random map stays at 0, and the paper's comparison ends there. But on `mr` the line *nothing trained*
+# follows the measured one nearly everywhere: two query vectors of similar words are similar in any model. On `past` training does
+# change the order, in some layers towards the prompt's and in others against it.
 #
 # **Recorded**, five draws, mean over layers: `mr` {result:inside mr answer kendall} against {result:inside mr answer kendall untouched}
 # untrained; `source-letters` {result:inside source-letters answer kendall} against
@@ -502,23 +522,21 @@ print("the sum agrees to float32's rounding of W:", bool((summed - update.change
 # finetuning makes the head attend to. Beside what the prompt makes it attend to, on the same tokens:
 
 # %%
-zero, few, tuned = three("mr")
 exact = update.attention().sum(2)[..., update.own]
 rows["exact"] = exact[0, layer, : len(ids)]
-plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"Two demonstrations, layer {layer}")
+plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"The first demonstration, layer {layer}")
 
 # %%
+del update, summed
 still = icl.value_update(model, looked_at, lr=results.NO_RATE)
-head_sum, stand_in = few.demo_scores[:12].sum(2), tuned.training_attention()[:12]
 lines = {
-    "exact": metrics.kendall_taus(head_sum, exact),
-    "stand-in q·q": metrics.kendall_taus(head_sum, stand_in),
-    "null: exact, nothing trained": metrics.kendall_taus(head_sum, still.attention().sum(2)[..., still.own]),
+    "exact": metrics.kendall_taus(head_sum[:12], exact),
+    "stand-in q·q": metrics.kendall_taus(head_sum[:12], stand_in[:12]),
+    "null: exact, nothing trained": metrics.kendall_taus(head_sum[:12], still.attention().sum(2)[..., still.own]),
 }
 panels = {"mr, twelve queries": {name: band(taus) for name, taus in lines.items()}}
-plots.by_layer(
-    panels, "Kendall's τ with the prompt's attention", "The exact form agrees more; training has no part in it"
-)
+plots.by_layer(panels, "τ with the prompt's attention", "The exact form agrees more, trained or not")
+del still
 
 # %% [markdown]
 # **What you should see.** The exact form orders the training tokens much more like the prompt does than the stand-in:
@@ -532,16 +550,17 @@ plots.by_layer(
 # %% [markdown]
 # ## 12 · All four, three tasks
 #
-# **Recorded**, five draws, means over the 30 layers, each with its null in brackets:
+# **Recorded**, five draws. Means over the 30 layers [lowest, highest draw], each with its null:
 #
 # {result:table}
-#
-# (`untrained`: the stand-in of a model that was not trained.)
 
 # %%
 results.show_source("inside")
 
 # %% [markdown]
+# *Noise*: random updates of the same lengths. *Before*: the map before finetuning. *Untrained*: the stand-in of a model
+# that was not trained.
+#
 # **At the first label's token**, where the released code looks, over three draws: SimAOU on `mr`
 # {result:inside mr first_label sim_aou} (noise {result:inside mr first_label sim_aou noise}), on `past`
 # {result:inside past first_label sim_aou} (noise {result:inside past first_label sim_aou noise}); SimAM on `mr`
@@ -549,8 +568,8 @@ results.show_source("inside")
 # {result:inside mr first_label kendall} (untrained {result:inside mr first_label kendall untouched}).
 #
 # **Which sentence do these figures allow?** (a) "The prompt runs gradient descent." (b) "At this token, prompt and one step
-# each push attention's output in directions that agree more than random ones would; in where attention looks there is
-# hardly a trace." (c) "The paper's numbers are wrong." Only (b).
+# each push attention's output in directions that agree more than random ones would, wherever the steps lowered the loss, on some
+# tasks hardly and on some clearly; in where attention looks there is little trace." (c) "The paper's numbers are wrong." Only (b).
 
 # %% [markdown]
 # ## 13 · How many gradient steps is a prompt worth?
@@ -597,9 +616,11 @@ results.show_source("curves")
 #
 # **You may not:** conclude that in-context learning is no gradient descent. The claim is about a *form* hidden in
 # attention, with its own errors and its own rate, not about SGD on the weights we can see. Nor may you conclude that it is.
-# Comparing answers cannot settle it.
-#
-# **Which sentence does the last figure allow?** (a) "In-context learning is more powerful than finetuning." (b) "With
+# Comparing answers cannot settle it. The four measurements don't either: two updates that help a model with the same task
+# may well agree, whatever made them.
+
+# %% [markdown]
+# **Which sentence does the figure of section 13 allow?** (a) "In-context learning is more powerful than finetuning." (b) "With
 # these verbs and rates, eight passes over sixteen examples leave this model with more loss than the prompt that shows them."
 # (c) "Gradient descent cannot learn past tenses." Only (b): one model, one task, four recipes.
 
@@ -618,9 +639,16 @@ results.show_source("curves")
 # | (4.1) score of an answer | `gpt.score` | `tests/test_gpt.py`: packed scores are plain scores |
 # | (4.2) label bias removed | `icl.calibrate` | `tests/test_icl.py`: calibration removes each label's mean |
 # | one step each, in order, keys and values | `icl.finetuned` | `tests/test_icl.py`: one step each in the order of the prompt |
-#
-# **What comes next.** So far we compared answers. The claim is about what happens *inside*: whether attention does the
-# same to the model as finetuning does, layer by layer. That is the second half of this notebook, to come.
+# | (4.3) Rec2FTP | `metrics.rec2ftp` | `tests/test_metrics.py`: by hand, and against a literal version |
+# | (4.4) SimAOU | `metrics.sim_aou` | the same |
+# | (4.5) its null | `metrics.noise_sim_aou` | `tests/test_metrics.py`: random updates in many dimensions |
+# | (4.6) SimAM | `metrics.sim_am` | by hand, and against a literal version |
+# | Kendall's τ | `metrics.kendall` | the same |
+# | (4.7), (4.8) the exact counterpart | `icl.value_update` | `tests/test_internals.py`: the sum is the change of the weights; the gathered inputs give the head its output |
+
+# %% [markdown]
+# **What comes next.** Notebook 05 puts controls beside every one of these numbers: shuffled labels, untrained models, a model
+# known to descend, a model known to copy. A measurement that can't tell those from a GPT has measured something else.
 
 # %%
 del model

@@ -83,9 +83,7 @@ def measured(model: GPT, task: Task) -> list[list[float]]:
     """Three ways with internals, and the four measurements."""
     zsl, few = icl._evaluate(model, replace(task, demos=()), "answer"), icl._evaluate(model, task, "answer")
     kept = icl._train(model, task, results.best_rate(task.name), (1,), "sgd", False, "answer")
-    tuned = icl._unfold(
-        {name: tensor[0] for name, tensor in kept.items()} | {"training_queries": kept["training_queries"][0]}
-    )
+    tuned = icl._unfold(kept, "1 ")
     metrics.rec2ftp(zsl.right, few.right, tuned.right)
     results.compare(zsl.internals, few.internals, tuned.internals)
     results.orders(few.internals, tuned.internals)
@@ -205,7 +203,7 @@ def table() -> str:
         row = rows[way]
         said = "floor: the arithmetic alone" if way == "floor" else way
         memory = f"{row['peak_gb']:.2f} GB" if "peak_gb" in row else ""
-        lines.append(f"| {said} | {row['seconds']:.1f} | {row['seconds'] / ours:.1f} | {memory} |")
+        lines.append(f"| {said} | {row['seconds']:.1f} | {row['seconds'] / ours:.3g} | {memory} |")
     return "\n".join(
         [*lines, "", f"{floor / ours:.0%} of the floor's speed; made on {rows['ours']['from']['machine']}."]
     )
