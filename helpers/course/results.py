@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import transformers
+from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -183,6 +184,30 @@ def inside(model: GPT, task: str, lr: float, seed: int, at: str) -> dict:
     return {"ways": ways, "layers": {name: per_layer(values) for name, values in rows.items()}}
 
 
+def rounding_cells() -> Iterator[dict]:
+    """The same finetuning with its rate moved by millionths: what rounding could as well have made of it."""
+    for name, seeds, moves in (
+        ("past", DRAWS, 3),
+        ("antonym", DRAWS[:3], 2),
+        ("source-letters", DRAWS[:2], 2),
+        ("mr", DRAWS[:2], 2),
+    ):
+        for seed in seeds:
+            for move in range(-moves, moves + 1):
+                yield {"task": name, "lr": best_rate(name), "seed": seed, "millionths": move}
+
+
+def rounding(model: GPT, task: str, lr: float, seed: int, millionths: int) -> dict:
+    """Loss, accuracy and similarities, means over layers and 40 queries, after finetuning at lr · (1 + millionths)."""
+    drawn = tasks.load(task, shots(task), seed, queries=40)
+    with cache.unkept():
+        zsl, few = (way(model, drawn, internals=True) for way in (icl.zero_shot, icl.in_context))
+        tuned = icl.finetuned(model, drawn, lr * (1 + millionths * 1e-6), internals=True)
+    rows = compare(zsl.internals, few.internals, tuned.internals)
+    means = {series: round(rows[series].nanmean().item(), 4) for series in ("sim_aou", "sim_aou raw", "sim_am after")}
+    return {"zero_shot": of(zsl), "finetuned": of(tuned)} | means
+
+
 def compare(zsl: Internals, few: Internals, tuned: Internals, seed: int = 0) -> dict[str, Tensor]:
     """SimAOU and SimAM with their nulls, for every query and layer [n layers]."""
     z, i, f = zsl.outputs, few.outputs, tuned.outputs
@@ -227,6 +252,7 @@ EXPERIMENTS = {
     "rates": Experiment(rate_cells, try_rate),
     "three_ways": Experiment(three_way_cells, three_ways),
     "inside": Experiment(inside_cells, inside),
+    "rounding": Experiment(rounding_cells, rounding),
     "curve_rates": Experiment(curve_cells("dev"), curve),
     "curves": Experiment(curve_cells("test"), curve),
 }
@@ -306,12 +332,15 @@ def table() -> str:
 
 def fact(key: str) -> str:
     """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; inside TASK AT SERIES; table;
-    recovery TASK [KIND]; level; curve NAME: PASSES."""
+    rank TASK SERIES; recovery TASK [KIND]; level; curve NAME: PASSES."""
     what, *arguments = key.split()
     if what == "table":
         return inside_table()
     if what == "inside":
         return f"{np.nanmean(layers(arguments[0], ' '.join(arguments[2:]), arguments[1])):.2f}".replace("-", "−")
+    if what == "rank":
+        found = stats.spearmanr(*against_loss(" ".join(arguments[1:]))[arguments[0]])
+        return f"{found.statistic:.2f}".replace("-", "−")
     if what == "recovery":
         hits, fixed, chance = recovery(*arguments)
         return f"{hits} of {fixed} (chance {chance:.2f})"
@@ -368,13 +397,12 @@ def inside_table() -> str:
 
 
 def against_loss(series: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Per task, a point a draw: by how much finetuning changed the loss, and a measurement's mean over layers."""
+    """Per task, a point a finetuning: by how much it changed the loss, and a measurement's mean over layers."""
     found: dict[str, tuple[list, list]] = {}
-    for row in (row for row in read("inside") if row["cell"]["at"] == "answer"):
-        losses = {way: row["result"]["ways"][way]["loss"] for way in WAYS}
+    for row in read("rounding"):
         changes, means = found.setdefault(row["cell"]["task"], ([], []))
-        changes.append(losses["finetuned"] - losses["zero_shot"])
-        means.append(np.nanmean(np.array(row["result"]["layers"][series], dtype=float)))
+        changes.append(row["result"]["finetuned"]["loss"] - row["result"]["zero_shot"]["loss"])
+        means.append(row["result"][series])
     return {task: (np.array(changes), np.array(means)) for task, (changes, means) in found.items()}
 
 
