@@ -336,13 +336,8 @@ def watch(
         keep(module.layer_idx, attended)
         return out, weights
 
-    AttentionInterface.register("watched", attention)
-    AttentionMaskInterface.register("watched", sdpa_mask)
-    try:
-        with _attention_through_interface(model.network, "watched"):
-            yield
-    finally:
-        AttentionInterface.register("watched", sdpa_attention_forward)  # what was kept is not held here any longer
+    with _attending(model.network, attention):
+        yield
     if len(seen) < model.network.config.num_hidden_layers:
         raise ValueError(
             f"{type(model.network).__name__} does not compute its attention through transformers' attention interface: "
@@ -380,26 +375,60 @@ def _unrotated(query: Float[Tensor, "heads rows d_head"], turn: Rotation | None)
     return query.transpose(0, 1)
 
 
+@dataclass(frozen=True)
+class Heads:
+    """What every head's attention reads of one text, keys and values repeated for the query heads that share them."""
+
+    q: Float[Tensor, "layers heads n d_head"]  # after rotary positions
+    k: Float[Tensor, "layers heads n d_head"]
+    v: Float[Tensor, "layers heads n d_head"]
+
+
+@torch.no_grad()
+def heads(model: GPT, text: str) -> Heads:
+    """Queries, keys and values of every layer and head for one text, in float32 on the CPU."""
+    read = []
+
+    def attention(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: object
+    ) -> tuple:
+        shared = query.shape[1] // key.shape[1]
+        of_heads = (query[0], key[0].repeat_interleave(shared, 0), value[0].repeat_interleave(shared, 0))
+        read.append([tensor.float().cpu() for tensor in of_heads])
+        return sdpa_attention_forward(module, query, key, value, mask, **options)
+
+    with _attending(model.network, attention):
+        model.network.base_model(torch.tensor([model.bos + model.encode(text)], device=model.device), use_cache=False)
+    return Heads(*(torch.stack(tensors) for tensors in zip(*read, strict=True)))
+
+
 @contextmanager
-def _attention_through_interface(network: PreTrainedModel, name: str) -> Iterator[None]:
-    """Let a network take its attention from the function registered under `name`."""
+def _attending(network: PreTrainedModel, attention: Callable) -> Iterator[None]:
+    """Let a network take its attention from this function, through transformers' interface."""
     former = network.config._attn_implementation
     by_hand = [module for module in network.modules() if isinstance(module, XGLMAttention)]
+    AttentionInterface.register("watched", attention)
+    AttentionMaskInterface.register("watched", sdpa_mask)
     try:
         for module in by_hand:
             module.forward = _xglm_attention.__get__(module)
         if not by_hand and network._can_set_attn_implementation():
-            network.set_attn_implementation(name)
+            network.set_attn_implementation("watched")
         yield
     finally:
         for module in by_hand:
             vars(module).pop("forward", None)
         if not by_hand and network._can_set_attn_implementation():
             network.set_attn_implementation(former)
+        AttentionInterface.register("watched", sdpa_attention_forward)  # what was kept is not held here any longer
 
 
 def _xglm_attention(
-    self: XGLMAttention, hidden_states: Tensor, past_key_values: DynamicCache, attention_mask: Tensor, **_: object
+    self: XGLMAttention,
+    hidden_states: Tensor,
+    past_key_values: DynamicCache | None,
+    attention_mask: Tensor | None,
+    **_: object,
 ) -> tuple:
     """The paper's own architecture still computes its attention by hand in transformers 5; here by the interface."""
     split = (*hidden_states.shape[:-1], self.num_heads, self.head_dim)

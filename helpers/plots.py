@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import textwrap
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -276,3 +277,54 @@ def points(groups: dict[str, tuple[np.ndarray, np.ndarray]], xlabel: str, ylabel
         for name, (x, y) in groups.items()
     )
     show(figure, f"{title}. {ylabel} against {xlabel}: {said}.")
+
+
+def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str, numbers: bool = False) -> None:
+    """Matrices side by side: on one scale of colours, or each on its own and with its numbers; nan stays white."""
+    wide = sum(max(1.6, 0.4 * panel.shape[1]) for panel in panels.values())
+    tall = max(panel.shape[0] for panel in panels.values())
+    figure, row = canvas(min(11, wide + 2.2), 0.4 * tall + 1.8, columns=len(panels), squeeze=False)
+    low, high = (f([f(panel) for panel in panels.values()]) for f in (np.nanmin, np.nanmax))
+    for axes, (name, panel) in zip(row[0], panels.items(), strict=True):
+        low, high = (np.nanmin(panel), np.nanmax(panel)) if numbers else (low, high)
+        image = axes.imshow(panel, cmap="cividis", vmin=low, vmax=high)
+        for (i, j), number in np.ndenumerate(panel) if numbers else ():
+            bright = np.isnan(number) or number > (low + high) / 2
+            text = "" if np.isnan(number) else f"{number:.1f}"
+            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="black" if bright else "white")
+        axes.set(title=name, xlabel=xlabel)
+        axes.set_xticks(range(panel.shape[1]) if panel.shape[1] < 12 else range(0, panel.shape[1], 5))
+        axes.set_yticks(range(panel.shape[0]) if panel.shape[0] < 12 else range(0, panel.shape[0], 5))
+    row[0][0].set_ylabel(ylabel)
+    if not numbers:
+        figure.colorbar(image, ax=row[0], pad=0.02, shrink=0.9)
+    figure.suptitle(title, fontsize=11)
+    said = "; ".join(f"{name} from {np.nanmin(panel):.1f} to {np.nanmax(panel):.1f}" for name, panel in panels.items())
+    show(figure, f"{title}. {ylabel} against {xlabel}: {said}.")
+
+
+def lines(
+    groups: dict[str, tuple[np.ndarray, np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    log: bool = False,
+    save: Path | None = None,
+) -> None:
+    """Lines with marks; on log axes each is named with the slope of its upper half. `save` also writes a PNG there."""
+    figure, axes = canvas(8, 3.6)
+    said = []
+    for (name, (x, y)), colour, mark in zip(groups.items(), sns.color_palette("colorblind"), "osD^vPX*", strict=False):
+        half = len(x) // 2
+        slope = np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0] if log and len(x) > 3 else None
+        label = name if slope is None else f"{name}: n^{slope:.1f}"
+        axes.plot(x, y, "-", marker=mark, ms=4.5, color=colour, label=label)
+        said.append(f"{label} from {y[0]:.3g} to {y[-1]:.3g}")
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
+    if save:
+        figure.savefig(save, dpi=110, facecolor="white", metadata={"Software": None})
+    show(figure, f"{title}. {ylabel} against {xlabel}: {'; '.join(said)}.")

@@ -63,6 +63,21 @@ def test_what_was_seen_is_what_transformers_reports(model, way, demos, at):
     check_against_transformers(model, small_task(), way, at, demos)
 
 
+def test_heads_read_what_transformers_reports(model):
+    """Softmax of queries and keys is the attention that transformers reports; with the values it makes its outputs."""
+    text = "a film about a long walk home"
+    read = gpt.heads(model, text)
+    weights, outputs = reported(model, model.bos + model.encode(text))
+    found = (read.q[:, :, -1:] @ read.k.mT / read.q.shape[-1] ** 0.5).softmax(-1)
+    torch.testing.assert_close(found[:, :, 0], weights, atol=1e-5, rtol=1e-4)
+    project = [m for name, m in model.network.named_modules() if name.endswith(OUTPUTS)]
+    for layer, module in enumerate(project):
+        out = next(getattr(module, name) for name in gpt.OUTPUTS if hasattr(module, name))(
+            (found @ read.v)[layer, :, 0].flatten()
+        )
+        torch.testing.assert_close(out, outputs[layer], atol=1e-5, rtol=1e-4)
+
+
 def test_free_answers_are_looked_into_too(model):
     check_against_transformers(model, free_task(), icl.in_context, "answer", True)
 

@@ -1,7 +1,9 @@
 """The notebooks are clean, say what their sources say, and run: solved ones with their outputs, student ones too."""
 
+import os
 import subprocess
 import sys
+import tempfile
 
 import nbformat
 import pytest
@@ -51,7 +53,9 @@ def nbval(path, *options):
         "--nbval-cell-timeout=900",
     ]
     sanitise = ["--nbval-sanitize-with", ROOT / "tests" / "nbval.cfg"]
-    done = subprocess.run([*command, *sanitise, *options, path], cwd=ROOT, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as scratch:  # a reader who has done nothing yet
+        env = os.environ | {"COURSE_PROGRESS": f"{scratch}/progress.json"}
+        done = subprocess.run([*command, *sanitise, *options, path], cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
 
@@ -107,6 +111,18 @@ def test_the_lint_sees_widget_state_and_outputs_of_students():
     assert faulty([], widgets={}) == ["keeps widget state"]
     notebook = nbformat.v4.new_notebook(cells=[ran("1")])
     assert "outputs in a student notebook" in "".join(lint.faults(notebook, ROOT / "notebooks" / "x.ipynb", False))
+
+
+def test_an_exercise_has_its_head_hints_and_solution_behind_folds(tmp_path):
+    source = tmp_path / "x.py"
+    source.write_text(
+        "# %% [markdown]\n# {exercise:linear_attention}\n\n# %%\ndef linear_attention(q, k, v):\n    # BEGIN SOLUTION\n"
+        "    return q\n    # END SOLUTION\n\n# %% [markdown]\n# {solution:linear_attention}\n"
+    )
+    head, _, answer = (cell.source for cell in build.notebook(source, solved=False).cells)
+    assert head.startswith("**Exercise 1.2 ★ · `linear_attention`** (difficulty 2 of 5, importance 5 of 5, 10 minutes)")
+    assert head.count("<details><summary>Hint ") == 2
+    assert "```python\ndef linear_attention(q, k, v):\n    return q\n```" in answer
 
 
 def test_a_solution_becomes_a_stub(tmp_path):

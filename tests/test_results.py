@@ -129,8 +129,10 @@ def test_nulls_have_the_size_of_what_they_stand_beside():
 
 def test_the_readme_shows_the_times_that_were_recorded():
     sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    import attention
     import evaluation
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert evaluation.table() in readme
+    assert attention.table() in readme
     assert results.inside_table() in readme

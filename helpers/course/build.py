@@ -1,7 +1,9 @@
 """Every notebook from its one source: the student's without outputs, the solved one executed."""
 
 import hashlib
+import os
 import re
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from helpers.check import EXERCISES, Exercise
 from helpers.course import ROOT, CourseError, results
 
 SOURCES = ROOT / "notebooks" / "source"
@@ -18,6 +21,8 @@ STUDENT = ROOT / "notebooks"
 SOLVED = ROOT / "notebooks" / "solutions"
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION\n(.*?)^ *# END SOLUTION\n?", re.M | re.S)
 RESULT = re.compile(r"\{result:([^}]+)\}")
+EXERCISE = re.compile(r"\{exercise:([^}]+)\}")
+ANSWER = re.compile(r"\{solution:([^}]+)\}")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -29,18 +34,38 @@ def sources(names: list[str] | None = None) -> list[Path]:
 def notebook(source: Path, solved: bool) -> NotebookNode:
     """A notebook without outputs: solutions kept or turned into stubs, numbers filled in, ids by content."""
     made, seen = jupytext.read(source), {}
+    solutions = {}
+    for cell in made.cells:
+        if "# BEGIN SOLUTION" in cell.source:
+            solutions[re.search(r"^def (\w+)", cell.source, re.M)[1]] = SOLUTION.sub(r"\2", cell.source + "\n").strip()
     made.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     for cell in made.cells:
         stub = r"\2" if solved else r"\1raise NotImplementedError  # your code here" + "\n"
         cell.source = SOLUTION.sub(stub, cell.source + "\n").rstrip("\n")
         if cell.cell_type == "markdown":
             cell.source = RESULT.sub(lambda match: results.fact(match[1]), cell.source)
+            cell.source = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), cell.source)
+            cell.source = ANSWER.sub(
+                lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), cell.source
+            )
         cell.metadata = NotebookNode({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
         name = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
         seen[name] = seen.get(name, 0) + 1
         cell.id = f"{name}-{seen[name]}"
     made.nbformat, made.nbformat_minor = 4, 5
     return made
+
+
+def asked(exercise: Exercise) -> str:
+    """The head of an exercise: its number, what it costs and is worth, and two hints behind folds."""
+    star = " ★" if exercise.core else ""
+    worth = f"difficulty {exercise.difficulty} of 5, importance {exercise.importance} of 5, {exercise.minutes} minutes"
+    hints = (fold(f"Hint {number}", hint) for number, hint in enumerate(exercise.hints, 1))
+    return "\n\n".join([f"**Exercise {exercise.number}{star} · `{exercise.name}`** ({worth})", *hints])
+
+
+def fold(summary: str, text: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def execute(made: NotebookNode, timeout: int = 1800) -> NotebookNode:
@@ -50,8 +75,13 @@ def execute(made: NotebookNode, timeout: int = 1800) -> NotebookNode:
     client = NotebookClient(
         made, timeout=timeout, kernel_name="python3", resources=beside, record_timing=False, extra_arguments=quiet
     )
-    client.execute()
+    with tempfile.TemporaryDirectory() as scratch:  # a reader who has done nothing yet
+        client.execute(env=os.environ | {"COURSE_PROGRESS": str(Path(scratch) / "progress.json")})
     made.metadata.pop("widgets", None)
+    for output in (output for cell in made.cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop(
+            "application/vnd.jupyter.widget-view+json", None
+        )  # needs a running kernel; html stays
     made.metadata.language_info = {"name": "python"}
     return made
 

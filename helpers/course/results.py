@@ -406,6 +406,16 @@ def against_loss(series: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {task: (np.array(changes), np.array(means)) for task, (changes, means) in found.items()}
 
 
+def lengths(backward: bool = False, what: str = "seconds") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The recorded cost of every form of attention: numbers of tokens, and seconds or bytes of one call."""
+    found: dict[str, tuple[list, list]] = {}
+    for row in (row for row in read("attention") if row["backward"] == backward):
+        tokens, costs = found.setdefault(row["way"], ([], []))
+        tokens.append(row["n"])
+        costs.append(row[what])
+    return {way: (np.array(tokens), np.array(costs)) for way, (tokens, costs) in found.items()}
+
+
 def curves() -> dict[str, tuple[list[int], np.ndarray]]:
     """The recorded loss curves on `past`, by what was trained and how: passes, loss [draws, passes]."""
     found: dict[str, tuple[list[int], list]] = {}

@@ -1,0 +1,89 @@
+"""Claims about what an attempt returned: plain values in, one sentence out where a claim is broken."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+EXACT, ALIKE = 1e-10, 1e-6  # relative; a known mistake may be computed another way than the attempt computes it
+Mistakes = Mapping[str, Callable[[], object]]  # what it means: the value it leads to, computed only when needed
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What ought to hold; `broken` says what does instead, and is empty where it holds."""
+
+    says: str
+    broken: str = ""
+    mistake: str = ""  # the known mistake that leads to exactly this value
+    expected: object = None
+    mistakes: Mistakes = field(default_factory=dict)
+
+
+def is_tensor(out: object, *shape: int, name: str = "the result") -> Claim:
+    """A float64 tensor of this shape, without nan."""
+    says = f"{name} is a float64 tensor of shape {list(shape)}"
+    return Claim(says, _kind(out, name) or _form(out, shape, name))
+
+
+def is_pair(out: object, first: str, second: str) -> Claim:
+    """A tuple of two."""
+    says = f"the result is a pair: ({first}, {second})"
+    if isinstance(out, tuple) and len(out) == 2:
+        return Claim(says)
+    got = f"{len(out)} things" if isinstance(out, tuple) else _kind(out, "the result") or "one tensor"
+    return Claim(says, f"Two results are asked for, `return {first}, {second}`; this returns {got}.")
+
+
+def _kind(out: object, name: str) -> str:
+    if out is None:
+        return f"{name.capitalize()} is None: is the `return` missing?"
+    if isinstance(out, np.ndarray | np.generic):
+        return f"{name.capitalize()} is a numpy array: stay in torch (`torch.as_tensor`)."
+    if isinstance(out, tuple):
+        return f"{name.capitalize()} is {len(out)} things: return one tensor."
+    return "" if isinstance(out, Tensor) else f"{name.capitalize()} must be a tensor; this is {type(out).__name__}."
+
+
+def _form(out: Tensor, shape: tuple[int, ...], name: str) -> str:
+    if tuple(out.shape) != shape:
+        return f"{name.capitalize()} has shape {list(out.shape)}; it must be {list(shape)}."
+    if out.dtype != torch.float64:
+        return f"{name.capitalize()} is {out.dtype} for float64 inputs: make new tensors with the input's dtype."
+    if not out.isfinite().all():
+        place = (~out.isfinite()).nonzero()[0].tolist()
+        return (
+            f"{name.capitalize()} has {out[tuple(place)].item()} at {place}: something is divided by zero or overflows."
+        )
+    return ""
+
+
+def equals(out: Tensor, expected: Tensor, says: str, mistakes: Mistakes | None = None) -> Claim:
+    """Equal to 1e-10 relative; where not, the known mistake that explains it is named."""
+    mistakes = mistakes or {}
+    if close(out, expected, EXACT):
+        return Claim(says, expected=expected, mistakes=mistakes)
+    broken = _difference(out, expected)
+    mistake = next((said for said, wrong in mistakes.items() if close(out, wrong(), ALIKE)), "")
+    return Claim(says, broken, mistake, expected, mistakes)
+
+
+def close(a: Tensor, b: Tensor, relative: float) -> bool:
+    """Equal, relative to the largest number."""
+    return a.shape == b.shape and torch.allclose(a, b, rtol=relative, atol=relative * b.abs().max().item())
+
+
+def _difference(out: Tensor, expected: Tensor) -> str:
+    apart = (out - expected).abs()
+    wrong = apart > EXACT * expected.abs().max()
+    place = wrong.nonzero()[0].tolist()
+    got, asked = (x[tuple(place)].item() for x in (out, expected))
+    count = f"{int(wrong.sum())} of {wrong.numel()} numbers differ"
+    return f"At {place} it gives {got:.4f} where {asked:.4f} is expected; {count}."
+
+
+def holds(truth: bool, says: str, broken: str) -> Claim:
+    """Any other fact about plain values."""
+    return Claim(says, "" if truth else broken)

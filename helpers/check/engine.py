@@ -1,0 +1,180 @@
+"""The exercise engine: run an attempt, read an exercise's claims from top to bottom, tell the first that breaks."""
+
+import difflib
+import functools
+import inspect
+import itertools
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType, ModuleType, TracebackType
+
+import torch
+
+from helpers.check import run
+from helpers.check.claims import Claim
+from helpers.check.run import Fault
+
+STATUSES = ("passed", "not attempted", "failed", "crashed")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What is asked, and the generator of claims that an attempt must meet."""
+
+    name: str
+    number: str
+    equation: str
+    minutes: int
+    difficulty: int  # 1 to 5
+    importance: int  # 1 to 5
+    core: bool  # on the core path: ★
+    hints: tuple[str, str]
+    passed: str  # what now holds, in one line
+    claims: Callable[["Attempt"], Iterator[Claim]]
+    course: Callable  # the course's own version
+    watched: dict[CodeType | Callable, str]  # code that does the exercise: an attempt may not call it
+    allowed: set[CodeType]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of an attempt."""
+
+    exercise: Exercise
+    status: str  # one of STATUSES
+    claim: str  # the one that broke; what now holds if none did
+    message: str
+    printed: str = ""  # by the attempt
+    error: BaseException | None = None  # the attempt's own
+
+
+class CheckFailed(AssertionError):
+    """An attempt was wrong: short, without the engine's frames."""
+
+    def _render_traceback_(self) -> list[str]:  # what Jupyter shows instead of a traceback
+        return [f"\x1b[31m✗\x1b[0m {self}"]
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(
+    number: str, *, module: ModuleType, may_use: tuple[str, ...] = (), same: tuple = (), **about: object
+) -> Callable:
+    """Make an exercise of a generator of claims; `module` holds the course's version under the generator's name.
+
+    Watched are all functions of `module` but `may_use`, and `same`: other functions that do the exercise.
+    """
+
+    def keep(claims: Callable) -> Callable:
+        own = {
+            name: code(f)
+            for name, f in vars(module).items()
+            if inspect.isfunction(f) and f.__module__ == module.__name__
+        }
+        watched = {c: name for name, c in own.items() if name not in may_use} | {code(f): f.__name__ for f in same}
+        allowed = {own[name] for name in may_use}
+        name, course = claims.__name__, getattr(module, claims.__name__)
+        EXERCISES[name] = Exercise(
+            name, number, claims=claims, course=course, watched=watched, allowed=allowed, **about
+        )
+        return claims
+
+    return keep
+
+
+def code(function: Callable) -> CodeType | Callable:
+    """The code that runs inside all wrappers; a function built into torch stands for itself."""
+    return getattr(inspect.unwrap(function), "__code__", function)
+
+
+def find(fn: Callable, name: str | None = None) -> Exercise:
+    """The exercise of a function, by its name; KeyError with the nearest names where there is none."""
+    inner = fn
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    asked = name or getattr(inner, "__name__", type(fn).__name__)
+    if asked in EXERCISES:
+        return EXERCISES[asked]
+    near = difflib.get_close_matches(asked, EXERCISES, n=3, cutoff=0.3) or list(EXERCISES)
+    raise KeyError(f"no exercise is called {asked!r}. Nearest: {', '.join(near)}; or say check(fn, name=…).")
+
+
+class Stopped(BaseException):
+    """The attempt's own exception, told apart from one of the engine's."""
+
+
+class Attempt:
+    """A function under examination. Called, it gives plain values; claims see nothing else of it."""
+
+    def __init__(self, fn: Callable, exercise: Exercise) -> None:
+        self._fn, self._exercise = fn, exercise
+        self.printed, self.largest, self.operations = "", 0, 0
+
+    def __call__(self, *args: object) -> object:
+        try:
+            first, second = (run.run(self._fn, args, self._exercise.watched, self._exercise.allowed) for _ in range(2))
+        except Exception as error:
+            raise Stopped(error) from error
+        self.printed, self.largest = self.printed + first.printed, first.largest
+        self.operations = first.operations
+        if not run.same(first.value, second.value):
+            raise Fault(
+                "Called twice with the same input it answers differently: does it keep something, or draw at random?"
+            )
+        return first.value
+
+
+def verdict(fn: Callable, name: str | None = None) -> Verdict:
+    """What is to be said of an attempt; never raises for what the attempt does, and writes nothing."""
+    asked = find(fn, name)
+    attempt, say = Attempt(fn, asked), functools.partial(Verdict, asked)
+    state = torch.get_rng_state()
+    try:
+        for claim in asked.claims(attempt):
+            if claim.broken:
+                return say("failed", claim.says, " ".join(filter(None, (claim.broken, claim.mistake))), attempt.printed)
+    except Fault as fault:
+        return say("failed", "the attempt can be run", str(fault), attempt.printed)
+    except Stopped as stopped:
+        error = stopped.args[0]
+        if isinstance(error, NotImplementedError):
+            return say("not attempted", "", "Not attempted yet: replace the line `raise NotImplementedError`.")
+        frames = "".join(traceback.format_exception(_own(error)))
+        return say("crashed", "the attempt runs to its end", frames, attempt.printed, error)
+    except Exception as error:
+        return say(
+            "failed", "the result can be looked at", f"The check stumbled over this result: {error}", attempt.printed
+        )
+    finally:
+        torch.set_rng_state(state)
+    return say("passed", asked.passed, asked.passed, attempt.printed)
+
+
+def _own(error: Exception) -> Exception:
+    """The exception with the attempt's own frames: after those of the engine, before those of torch."""
+    frames = list(_chain(error.__traceback__))
+    called = next((place for place, frame in enumerate(frames) if frame.tb_frame.f_code is code(run.run)), None)
+    if called is None:  # shortened before
+        return error
+    for before, frame in itertools.pairwise(frames[called + 1 :]):
+        if frame.tb_frame.f_globals.get("__name__", "").startswith("torch."):
+            before.tb_next = None
+            break
+    return error.with_traceback(frames[called + 1])
+
+
+def _chain(frame: TracebackType | None) -> Iterator[TracebackType]:
+    while frame is not None:
+        yield frame
+        frame = frame.tb_next
+
+
+def grade(fn: Callable, name: str | None = None) -> None:
+    """Raise unless the attempt passes."""
+    found = verdict(fn, name)
+    if found.status == "crashed":
+        raise _own(found.error)
+    if found.status != "passed":
+        raise CheckFailed(f"{found.exercise.name}: {found.message}")

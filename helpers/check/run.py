@@ -1,0 +1,155 @@
+"""One call of an attempt: the boundary behind which nothing but plain values is seen.
+
+What comes out is a `Call`: copies of values, numbers and text. It could as well have come from another process.
+"""
+
+import contextlib
+import copy
+import io
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import CodeType, FrameType
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+SECONDS, PRINTED = 2.0, 10_000
+
+
+class Fault(BaseException):
+    """A sentence on what a call did wrong; no `except Exception` of an attempt can swallow it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call of an attempt gave, and what else is known of it."""
+
+    value: object  # a tensor, number, array, or tuples, lists and dicts of them; the name of any other type
+    printed: str
+    largest: int  # elements of the largest tensor that was made on the way
+    operations: int  # of torch
+
+
+def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, str], allowed: set[CodeType]) -> Call:
+    """Call an attempt once, on copies of `args`; raises Fault, or whatever the attempt raises.
+
+    `watched` maps code that may not be run to its name, unless code in `allowed` runs it.
+    """
+    given = copy.deepcopy(args)
+    with _counting() as made, _listening() as said, torch.no_grad(), _limited(), _watching(watched, allowed) as used:
+        try:
+            value = attempt(*given)
+        except RecursionError:
+            raise Fault("It calls itself without end: the recursion has no last step.") from None
+    if used:
+        raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")
+    if not same(given, args):
+        raise Fault("It changes its input in place (`+=`, `x[...] =`, `fill_`): work on a new tensor.")
+    return Call(_plain(value), said.getvalue(), made.largest, made.operations)
+
+
+def can_stop() -> bool:
+    """Whether an endless loop can be stopped here: in the main thread, on POSIX."""
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
+def same(a: object, b: object) -> bool:
+    """Equal in every bit, nan included, all the way down."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.equal(a.nan_to_num(), b.nan_to_num()) and torch.equal(a.isnan(), b.isnan())
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
+    return type(a) is type(b) and bool(np.array_equal(a, b))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, torch.nn.Parameter):
+        raise Fault("It returns a Parameter: a result is a plain tensor (`.detach()`, or don't wrap it).")
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, tuple | list):
+        return tuple(map(_plain, value))
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    known = isinstance(value, bool | int | float | str | np.ndarray | np.generic | None)
+    return value if known else f"an object of type {type(value).__name__}"
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """Stop what runs longer than `SECONDS`, where that is possible."""
+    if not can_stop():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        sys.settrace(lambda *_: None)
+        while frame is not None and frame.f_globals is not globals():  # the attempt's own frames
+            frame.f_trace, frame = late, frame.f_back  # again at the next line: a bare `except:` may swallow the first
+        late()
+
+    def late(frame: FrameType | None = None, event: str = "line", _: object = None) -> None:
+        if event == "line":
+            raise Fault(f"It was still running after {SECONDS:g} seconds: is there a loop that never ends?")
+
+    traced, former = sys.gettrace(), signal.signal(signal.SIGALRM, stop)
+    rest, again = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.2)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, rest, again)
+        signal.signal(signal.SIGALRM, former)
+        sys.settrace(traced)
+
+
+class _Limited(io.StringIO):
+    def write(self, text: str) -> int:
+        if self.tell() > PRINTED:
+            raise Fault(f"It prints more than {PRINTED:,} characters: is there a `print` in a loop?")
+        return super().write(text)
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[io.StringIO]:
+    with contextlib.redirect_stdout(_Limited()) as said, contextlib.redirect_stderr(said):
+        yield said
+
+
+class _counting(TorchDispatchMode):
+    largest = operations = 0
+
+    def __torch_dispatch__(self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None):  # noqa: ANN204
+        out = function(*args, **(kwargs or {}))
+        self.operations += 1
+        self.largest = max([self.largest, *(x.numel() for x in tree_leaves(out) if isinstance(x, Tensor))])
+        return out
+
+
+@contextlib.contextmanager
+def _watching(watched: Mapping[CodeType | Callable, str], allowed: set[CodeType]) -> Iterator[list[str]]:
+    """Note which watched code runs; a profiler that was there before is there again afterwards."""
+    former, used, within = sys.getprofile(), [], []
+
+    def look(frame: FrameType, event: str, builtin: object) -> None:
+        if event == "return" and within and within[-1] is frame:
+            within.pop()
+        elif event == "call" and frame.f_code in allowed:
+            within.append(frame)
+        elif not within and event in ("call", "c_call"):
+            runs = frame.f_code if event == "call" else builtin
+            if runs in watched:
+                used.append(watched[runs])
+
+    sys.setprofile(look)
+    try:
+        yield used
+    finally:
+        sys.setprofile(former)

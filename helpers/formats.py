@@ -1,0 +1,17 @@
+"""Numbers as a page should show them: the same on every machine."""
+
+from torch import Tensor
+
+
+def rounding(difference: Tensor) -> str:
+    """The largest absolute difference, as the power of ten it stays below: "< 1e-12"."""
+    largest = difference.abs().max().item()
+    return f"< 1e{next((power for power in range(-15, 4) if largest < 10**power), 99)}"
+
+
+def seconds(time: float) -> str:
+    """A time in three digits, in the unit that suits it."""
+    for unit, scale in (("s", 1), ("ms", 1e-3)):
+        if time >= scale:
+            return f"{time / scale:.3g} {unit}"
+    return f"{time / 1e-6:.3g} µs"

@@ -1,0 +1,93 @@
+"""Annotations are promises: `checked` turns a broken one into one sentence that names the argument and both shapes."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+from jaxtyping import AbstractArray, jaxtyped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Within:
+    """Numbers that an argument may be, low ≤ x < high: `chunk: Annotated[int, Within(1)]`."""
+
+    low: float | int
+    high: float | int = float("inf")
+    why: str = ""
+
+    def __contains__(self, number: float | int) -> bool:
+        return self.low <= number < self.high
+
+    def __str__(self) -> str:
+        allowed = f"at least {self.low}" if self.high == float("inf") else f"in [{self.low}, {self.high})"
+        return f"{allowed}: {self.why}" if self.why else allowed
+
+
+def checked(function: Callable) -> Callable:
+    """Refuse what breaks a function's annotations: shapes, dtypes, devices, and numbers out of range.
+
+    Raises TypeError for what is no tensor or holds no floating-point numbers, ValueError for the rest.
+    """
+    parameters = inspect.signature(function).parameters
+    promised = {name: parameter.annotation for name, parameter in parameters.items()}
+
+    @functools.wraps(function)
+    def refusing(*args: object, **kwargs: object) -> Any:  # noqa: ANN401
+        given = dict(zip(promised, args, strict=False)) | kwargs
+        fault = next(_faults({name: (value, promised.get(name)) for name, value in given.items()}), None)
+        if fault is not None:
+            raise type(fault)(f"{function.__name__}: {fault}")
+        return function(*args, **kwargs)
+
+    return refusing
+
+
+def _faults(given: dict[str, tuple[object, Any]]) -> Any:  # noqa: ANN401
+    """What is wrong with these arguments, each with its annotation, worst first."""
+    seen = {}
+    for name, (value, annotation) in given.items():
+        if get_origin(annotation) is Annotated:
+            kind, allowed = get_args(annotation)
+            if not isinstance(value, kind) or value not in allowed:
+                yield ValueError(f"{name} = {value!r} must be {allowed}.")
+        shape = next((a for a in (annotation, *get_args(annotation)) if _is_shape(a)), None)
+        if shape is not None and value is not None:
+            yield from _tensor_faults(name, value, shape)
+            for other, (earlier, its_shape) in seen.items():
+                yield from _pair_faults(name, value, shape, other, earlier, its_shape)
+            seen[name] = (value, shape)
+
+
+def _is_shape(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, AbstractArray)
+
+
+def _tensor_faults(name: str, value: object, shape: Any) -> Any:  # noqa: ANN401
+    if not isinstance(value, Tensor):
+        yield TypeError(f"{name} must be a torch tensor, not {type(value).__name__}.")
+    elif str(value.dtype).removeprefix("torch.") not in shape.dtypes:
+        yield TypeError(f"{name} holds {value.dtype}; floating-point numbers are needed: {name}.float().")
+    elif not _fit((value, shape)):
+        yield ValueError(f"{name} has shape {list(value.shape)}; it must be [{shape.dim_str}].")
+
+
+def _pair_faults(name: str, value: Tensor, shape: Any, other: str, earlier: Tensor, its_shape: Any) -> Any:  # noqa: ANN401
+    for what in ("dtype", "device"):
+        if getattr(value, what) != getattr(earlier, what):
+            yield TypeError(
+                f"{name} is {getattr(value, what)} but {other} is {getattr(earlier, what)}: use one {what}."
+            )
+    if not _fit((earlier, its_shape), (value, shape)):
+        yield ValueError(
+            f"{name} has shape {list(value.shape)}, which doesn't fit {other} of shape {list(earlier.shape)}: "
+            f"they must be [{shape.dim_str}] and [{its_shape.dim_str}]."
+        )
+
+
+def _fit(*pairs: tuple[Tensor, Any]) -> bool:
+    """All tensors have their annotated shape, with one meaning for every letter."""
+    with jaxtyped("context"):
+        return all(isinstance(tensor, shape) for tensor, shape in pairs)

@@ -1,0 +1,322 @@
+"""What may go wrong with an attempt, besides a wrong value: each has its own sentence, and none harms the page."""
+
+import functools
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import attention
+from helpers.check import EXERCISES, CheckFailed, check, claims, engine, grade, progress, run, verdict
+from helpers.course import ROOT
+
+NAME = "linear_attention"
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+
+
+def right(q, k, v):
+    return torch.tril(q @ k.T) @ v
+
+
+def nothing(q, k, v):
+    right(q, k, v)
+
+
+def nan(q, k, v):
+    return right(q, k, v) / 0 * 0
+
+
+def in_place(q, k, v):
+    q *= 2
+    return right(q / 2, k, v)
+
+
+calls = []
+
+
+def remembers(q, k, v):
+    calls.append(1)
+    return right(q, k, v) + len(calls)
+
+
+def chance(q, k, v):
+    return right(q, k, v) + torch.rand(1)
+
+
+def chatty(q, k, v):
+    while True:
+        print("here", q)
+
+
+def endless(q, k, v):
+    while True:
+        pass
+
+
+def endless_and_stubborn(q, k, v):
+    while True:
+        try:
+            while True:
+                pass
+        except:  # noqa: E722
+            pass
+
+
+def recursive(q, k, v):
+    return recursive(q, k, v)
+
+
+def to_numpy(q, k, v):
+    return right(q, k, v).numpy()
+
+
+def parameter(q, k, v):
+    return torch.nn.Parameter(right(q, k, v))
+
+
+def two(q, k, v):
+    return right(q, k, v), q
+
+
+def text(q, k, v):
+    return "done"
+
+
+def half(q, k, v):
+    return right(q, k, v).float()
+
+
+def the_courses_own(q, k, v):
+    return attention.linear_attention(q, k, v)
+
+
+def another_of_the_courses(q, k, v):
+    return attention.recurrent_linear_attention(q, k, v)[0]
+
+
+@functools.wraps(right)
+def in_disguise(q, k, v):
+    return functools.partial(attention.chunked_linear_attention, chunk=2)(q, k, v)
+
+
+def from_torch(q, k, v):
+    return torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (nothing, "is None: is the `return` missing?"),
+        (nan, "something is divided by zero or overflows"),
+        (in_place, "changes its input in place"),
+        (remembers, "Called twice with the same input it answers differently"),
+        (chance, "Called twice"),
+        (chatty, "prints more than 10,000 characters"),
+        (endless, "still running after"),
+        (endless_and_stubborn, "still running after"),
+        (recursive, "calls itself without end"),
+        (to_numpy, "numpy array"),
+        (parameter, "returns a Parameter"),
+        (two, "is 2 things: return one tensor"),
+        (text, "must be a tensor"),
+        (half, "is torch.float32 for float64 inputs"),
+        (the_courses_own, "calls `linear_attention`"),
+        (another_of_the_courses, "calls `recurrent_linear_attention`"),
+        (in_disguise, "calls `chunked_linear_attention`"),
+        (from_torch, "calls `scaled_dot_product_attention`"),
+        (attention.linear_attention, "calls `linear_attention`"),
+    ],
+)
+def test_every_fault_has_its_sentence(attempt, said, capsys):
+    found = verdict(attempt, NAME)
+    assert (found.status, said in found.message) == ("failed", True), found.message
+    assert capsys.readouterr() == ("", "")  # a verdict writes nothing
+
+
+def test_one_tensor_for_two():
+    assert "Two results are asked for" in verdict(right, "recurrent_linear_attention").message
+
+
+def test_a_stub_is_left_alone():
+    def stub(q, k, v):
+        raise NotImplementedError
+
+    assert verdict(stub, NAME).status == "not attempted"
+    assert check(stub, NAME) is None
+    with pytest.raises(CheckFailed):
+        grade(stub, NAME)
+
+
+def test_an_attempts_own_exception_is_shown_whole_and_without_the_engine():
+    def crashes(q, k, v):
+        return q @ k
+
+    found = verdict(crashes, NAME)
+    assert found.status == "crashed"
+    assert "return q @ k" in found.message
+    assert "helpers/check" not in found.message
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        check(crashes, NAME)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        grade(crashes, NAME)
+
+
+def test_a_failed_check_is_one_short_sentence():
+    with pytest.raises(CheckFailed, match="no mask") as caught:
+        check(lambda q, k, v: q @ k.T @ v, NAME)
+    assert len(caught.value._render_traceback_()) == 1
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_an_unknown_name_lists_the_nearest():
+    with pytest.raises(KeyError, match="Nearest: linear_attention"):
+        check(right, "linear_atention")
+    with pytest.raises(KeyError, match="no exercise is called 'right'"):
+        check(right)
+
+
+def test_what_an_attempt_prints_is_shown_once(capsys):
+    def talks(q, k, v):
+        print("shape", tuple(q.shape))
+        return right(q, k, v)
+
+    check(talks, NAME)
+    assert capsys.readouterr().out.count("shape (5, 3)") == 1
+
+
+def test_a_profiler_that_was_there_is_there_again():
+    def mine(*_):
+        pass
+
+    sys.setprofile(mine)
+    try:
+        for attempt in (right, endless, recursive):
+            verdict(attempt, NAME)
+            assert sys.getprofile() is mine
+    finally:
+        sys.setprofile(None)
+
+
+def test_an_alarm_that_was_set_is_set_again():
+    import signal
+
+    former = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 100)
+        verdict(right, NAME)
+        assert 90 < signal.setitimer(signal.ITIMER_REAL, 0)[0] <= 100
+    finally:
+        signal.signal(signal.SIGALRM, former)
+
+
+def test_outside_the_main_thread_the_page_says_that_it_cannot_stop_a_loop(capsys):
+    worker = threading.Thread(target=check, args=(right, NAME))
+    worker.start()
+    worker.join()
+    assert "can't be stopped here" in capsys.readouterr().out
+
+
+def test_the_random_state_of_the_page_is_left_as_it_was():
+    torch.manual_seed(3)
+    before = torch.rand(1)
+    torch.manual_seed(3)
+    verdict(lambda q, k, v: right(q, k, v) + torch.rand(1), NAME)
+    assert torch.rand(1) == before
+
+
+def test_a_call_could_have_come_from_another_process():
+    """All that claims see of an attempt is plain: it survives being written down."""
+    import pickle
+
+    class Strange:
+        pass
+
+    q, k, v = (torch.randn(4, 3, dtype=torch.float64) for _ in range(3))
+    for value in (right(q, k, v), (q, [k, 1.0]), {"p": q}, np.float64(3), None, True, Strange()):
+        call = run.run(lambda *_, value=value: value, (q, k, v), {}, set())
+        assert run.same(pickle.loads(pickle.dumps(call)).value, call.value)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_verdict_takes_less_than_half_a_second(name):
+    """A right attempt, of the bank; a budget of a page, not a benchmark: many times what it takes."""
+    from misconceptions import bank
+
+    attempt = next(f for exercise, f, said in bank() if (exercise, said) == (name, None))
+    start = time.perf_counter()
+    assert verdict(attempt, name).status == "passed"
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
+def test_inputs_tell_every_listed_mistake_from_the_right_answer(exercise):
+    """Over all inputs of an exercise; and no two mistakes lead to the same value on the one that tells them."""
+
+    class Course(engine.Attempt):
+        def __call__(self, *args):
+            call = run.run(exercise.course, args, {}, set())
+            self.largest, self.operations = 0, 0
+            return call.value
+
+    told = {}
+    for claim in exercise.claims(Course(exercise.course, exercise)):
+        assert not claim.broken, claim
+        for said, wrong in claim.mistakes.items():
+            value = wrong()
+            apart = not claims.close(value, claim.expected, 1e-3)
+            alone = not any(
+                claims.close(value, other(), 1e-3) for said_too, other in claim.mistakes.items() if said_too != said
+            )
+            told[said] = told.get(said, False) or (apart and alone)
+    assert told == dict.fromkeys(told, True)
+
+
+def test_progress_is_kept_merged_and_printed(tmp_path, monkeypatch):
+    check(right, NAME)
+    with pytest.raises(CheckFailed):
+        check(nothing, NAME)
+    kept = progress.read()["exercises"]["1.2"]
+    assert (kept["latest"], kept["best"]) == ("failed", "passed")
+    other = tmp_path / "other.json"
+    other.write_text(
+        json.dumps({"exercises": {"1.1": {"name": "softmax_attention", "latest": "passed", "best": "passed"}}})
+    )
+    progress.merge(other)
+    table = progress.table()
+    assert "2 of 5 passed" in table
+    assert "1.1  ★ softmax_attention" in table
+
+
+def test_progress_that_cannot_be_read_is_left_alone(tmp_path, capsys):
+    progress.path().write_text("not json")
+    check(right, NAME)
+    assert progress.path().read_text() == "not json"
+    assert "can't be read" in capsys.readouterr().out
+
+
+def test_progress_that_cannot_be_written_costs_nothing_else(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("helpers.cache.tempfile.mkdtemp", full)
+    check(right, NAME)
+    out = capsys.readouterr().out
+    assert "could not be kept (No space left on device)" in out
+    assert "passed" in out
+
+
+def test_nothing_in_the_science_imports_the_checks():
+    code = (
+        "import sys, helpers.attention, helpers.icl, helpers.plots; print([m for m in sys.modules if 'helpers.c' in m])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['helpers.cache']"

@@ -1,0 +1,31 @@
+"""The course's own versions with one small change each, handed in as attempts: what is not right any more is refused."""
+
+import pytest
+from mutants import mutants
+
+from helpers.check import EXERCISES, verdict
+
+HARMLESS = {  # a change that leaves what is asked of students, unbatched tokens and at least one, exactly as it was
+    "recurrent_linear_attention": {
+        "q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]) if state is None else state: always": "no state is given",
+        "torch.stack(outputs, -2) if outputs else torch.zeros_like(v): always": "there is at least one token",
+        "torch.zeros_like(v): dropped": "there is at least one token",
+        "0 → -1": "the last of one is the first of one",
+        "x.unbind(-2): dropped": "without a batch the tokens are the first dimension",
+        "2 → 3": "there is no batch dimension to lose",
+    },
+    "chunked_linear_attention": {"2 → 3": "there is no batch dimension to lose"},
+}
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_mutants_are_refused(name):
+    tried = [(said, verdict(mutant, name).status) for said, mutant in mutants(EXERCISES[name].course)]
+    assert {said for said, status in tried if status == "passed"} == set(HARMLESS.get(name, {}))
+    assert len(tried) >= 10
+
+
+def test_nearly_all_mutants_are_refused():
+    counts = {name: sum(1 for _ in mutants(EXERCISES[name].course)) for name in EXERCISES}
+    harmless = sum(len(survivors) for survivors in HARMLESS.values())
+    assert harmless <= 0.05 * sum(counts.values())

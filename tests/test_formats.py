@@ -1,0 +1,18 @@
+"""Numbers are shown alike on every machine."""
+
+import pytest
+import torch
+
+from helpers import formats
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0, "< 1e-15"), (3e-13, "< 1e-12"), (0.5, "< 1e0"), (2.0, "< 1e1"), (1e9, "< 1e99")]
+)
+def test_rounding(value, said):
+    assert formats.rounding(torch.tensor([[0.0, -value]], dtype=torch.float64)) == said
+
+
+@pytest.mark.parametrize(("time", "said"), [(2.345, "2.35 s"), (0.012345, "12.3 ms"), (4.2e-5, "42 µs")])
+def test_seconds(time, said):
+    assert formats.seconds(time) == said
