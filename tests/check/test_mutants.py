@@ -1,4 +1,4 @@
-"""The course's own versions with one small change each, handed in as attempts: what is not right any more is refused."""
+"""The course's own versions with one small change each, handed in as attempts: what is wrong is refused."""
 
 import pytest
 from mutants import mutants
