@@ -155,10 +155,10 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # | | notebook | the moment it exists for | minutes | core |
 # |---|---|---|---|---|
 # | 00 | **start here** | a GPT learns from a text, and no weight has changed | 20 | 20 |
-# | 01 | linear attention | three programs, one output | 120 | 60 |
+# | 01 | [linear attention](01_linear_attention.ipynb) | three programs, one output | 120 | 60 |
 # | 02 | dual form | a trained layer attends to its training set | 100 | 60 |
 # | 03 | meta-gradients | one attention layer that *is* a gradient step | 140 | 70 |
-# | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 150 (40 so far) | 70 |
+# | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 90 | 70 |
 # | 05 | controls | spot the GPT among four curves | 110 | 50 |
 # | 06 | momentum attention | if attention is descent, give it momentum | 90 | 30 |
 
@@ -190,7 +190,11 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 
 # %% [markdown]
 # - **Attention**: each token's weighted look at the tokens before it; the weights compare its *query* with their *keys*, and what is added up are their *values*.
-# - **Linear attention**: the same without the softmax.
+# - **Linear attention**: the same without the softmax. Its **state** is all it keeps of what it read: a sum of **outer products**, $v \otimes k$,
+#   the matrix of all products of an entry of $v$ with one of $k$. **Interference**: what other pairs add when one is read from it.
+# - **Chunk**: a piece of the text that is taken all at once.
+
+# %% [markdown]
 # - **Dual form**: a sum over training examples instead of a weight matrix; the same numbers, seen from the other side.
 # - **Meta-gradient**: what plays the gradient's part when attention is read as a gradient step.
 # - **Label bias**: a model's taste for one answer whatever the question. **Calibration**: taking it out.
@@ -225,4 +229,4 @@ del model
 print("memory released")
 
 # %% [markdown]
-# **Next:** [04 · in context against finetuned](04_icl_vs_finetuning.ipynb), until 01 to 03 are here.
+# **Next:** [01 · linear attention](01_linear_attention.ipynb), the first page where you write code yourself.

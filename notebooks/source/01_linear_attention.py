@@ -4,7 +4,7 @@
 # **Three programs that look nothing alike compute the same attention, and one of them needs no memory of the past but a single
 # matrix. That matrix is the stage on which the whole course plays.**
 #
-# *You need: notebook 00 and Python. About 90 minutes; 50 of them (★) are the core path. No GPU.*
+# *You need: notebook 00 and Python. About two hours, one of them (★) on the core path. No GPU.*
 
 # %%
 import torch
@@ -398,4 +398,5 @@ reveal("spread", f"in half of the heads over {middle['softmax']:.0f} tokens or f
 # | (1.5) | `normalized_linear_attention` | normalised by its definition |
 #
 # **What comes next.** A sum of outer products of values and keys is a matrix that attention writes while it reads. Notebook 02 meets
-# the same sum where nobody expects it: in the weights of a layer trained by gradient descent.
+# the same sum where nobody expects it: in the weights of a layer trained by gradient descent. Until it is here, go on with
+# [04 · in context against finetuned](04_icl_vs_finetuning.ipynb).

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from evaluation import bench_python
 from torch.nn.functional import scaled_dot_product_attention
 
 from helpers import attention, formats, plots
@@ -78,6 +79,24 @@ def cells() -> Iterator[tuple[str, int, bool]]:
             yield from ((way, n, backward) for n in LENGTHS if needs(way, n, backward) < ROOM)
 
 
+def public() -> dict:
+    """Values and time beside performer-pytorch's causal linear attention, which runs on a CPU; in its environment."""
+    from performer_pytorch.performer_pytorch import causal_linear_attention_noncuda as theirs
+    from torch.nn.functional import elu
+
+    q, k, v = (torch.randn(1, HEADS, 2048, WIDTH) for _ in range(3))
+    seconds = {"theirs": [], "ours": []}
+    for _ in range(5):
+        for name in seconds:
+            start = time.perf_counter()
+            theirs(elu(q) + 1, elu(k) + 1, v) if name == "theirs" else attention.normalized_linear_attention(q, k, v)
+            seconds[name].append(time.perf_counter() - start)
+    q, k, v = (x[:, :, :512].double() for x in (q, k, v))
+    apart = theirs(elu(q) + 1, elu(k) + 1, v, eps=0) - attention.normalized_linear_attention(q, k, v)
+    medians = {name: float(f"{np.median(times):.3g}") for name, times in seconds.items()}
+    return {"way": "performer-pytorch", "largest_difference": float(f"{apart.abs().max():.1e}")} | medians
+
+
 def machine() -> dict:
     """What was timed, on what, and how to do it again."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
@@ -102,6 +121,10 @@ def main() -> None:
         rows.append({"way": way, "n": n, "backward": backward} | json.loads(done.stdout) | {"from": about})
         print({name: rows[-1][name] for name in ("way", "n", "backward", "seconds", "bytes")}, flush=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    done = subprocess.run([bench_python(), __file__, "public"], cwd=ROOT, capture_output=True, text=True, check=True)
+    print(done.stdout)
+    beside = json.dumps(json.loads(done.stdout) | {"from": about})
+    (results.FOLDER / "public.jsonl").write_text(beside + "\n", encoding="utf-8")
     (results.FOLDER / "attention.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(table())
     title = "Softmax and the table grow as n², recurrence and chunks as n"
@@ -135,7 +158,9 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["public"]:
+        print(json.dumps(public()))
+    elif len(sys.argv) > 1:
         print(json.dumps(timed(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "1")))
     else:
         main()

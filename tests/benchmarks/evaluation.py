@@ -26,7 +26,7 @@ from helpers.course import ROOT, results
 from helpers.gpt import GPT
 from helpers.tasks import Task
 
-HARNESS = "0.4.13"
+HARNESS, PERFORMER = "0.4.13", "1.1.4"
 ENVIRONMENT = ROOT / ".venv-bench"
 QUERIES, SHOTS = 100, 32
 SHOTS_TRIED, QUERIES_TRIED, WIDTHS = (1, 2, 4, 8, 16, 32, 64), (10, 30, 100, 300, 1000), (192, 384, 576, 768, 1152)
@@ -131,7 +131,8 @@ def bench_python() -> Path:
         site = next(ENVIRONMENT.glob("lib/python*/site-packages"), ENVIRONMENT / "Lib" / "site-packages")
         shared = Path(torch.__file__).parents[1]
         (site / "course.pth").write_text(f"{shared}\n{ROOT}\n")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"lm-eval[hf]=={HARNESS}"], check=True)
+        others = [f"lm-eval[hf]=={HARNESS}", f"performer-pytorch=={PERFORMER}"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *others], check=True)
     return python
 
 
