@@ -19,7 +19,6 @@ from typing import Annotated
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import elu
 
 from helpers.shapes import Within, checked
 
@@ -82,5 +81,10 @@ def normalized_linear_attention(
 ) -> Float[Tensor, "*batch n m"]:
     """(1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
-    outputs = chunked_linear_attention(elu(q) + 1, elu(k) + 1, torch.cat([v, ones], -1), chunk)
+    outputs = chunked_linear_attention(_positive(q), _positive(k), torch.cat([v, ones], -1), chunk)
     return outputs[..., :-1] / outputs[..., -1:]
+
+
+def _positive(x: Tensor) -> Tensor:
+    """φ(x) = elu(x) + 1, written so that it stays positive: e^x and not (e^x − 1) + 1 below zero."""
+    return torch.where(x > 0, x + 1, x.clamp(max=0).exp())

@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Annotated, Any, get_args, get_origin
 
 from jaxtyping import AbstractArray, jaxtyped
@@ -51,10 +52,15 @@ def _faults(given: dict[str, tuple[object, Any]]) -> Any:  # noqa: ANN401
     for name, (value, annotation) in given.items():
         if get_origin(annotation) is Annotated:
             kind, allowed = get_args(annotation)
-            if not isinstance(value, kind) or value not in allowed:
-                yield ValueError(f"{name} = {value!r} must be {allowed}.")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, Integral if kind is int else kind)
+                or value not in allowed
+            ):
+                yield ValueError(f"{name} = {value!r} must be {'a whole number, ' * (kind is int)}{allowed}.")
         shape = next((a for a in (annotation, *get_args(annotation)) if _is_shape(a)), None)
-        if shape is not None and value is not None:
+        optional = type(None) in get_args(annotation)
+        if shape is not None and not (optional and value is None):
             yield from _tensor_faults(name, value, shape)
             for other, (earlier, its_shape) in seen.items():
                 yield from _pair_faults(name, value, shape, other, earlier, its_shape)

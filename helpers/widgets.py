@@ -8,12 +8,16 @@ from IPython.display import display
 from helpers.check import progress
 from helpers.check.display import in_jupyter, show
 
+ASKED: dict[str, list[str]] = {}  # the options of every question on this page
 
-def predict(key: str, question: str, options: list[str], choose: str | int | None = None) -> None:
-    """Ask for a prediction and keep it; without buttons: `choose` an option, by its text or its number from 1.
 
-    Raises ValueError where `choose` is no option.
+def predict(key: str, question: str = "", options: list[str] | None = None, choose: str | int | None = None) -> None:
+    """Ask for a prediction and keep it; without buttons, `choose` an option, by its text or its number from 1.
+
+    Raises ValueError where `choose` is no option of the question last asked under this key.
     """
+    options = ASKED.get(key, []) if options is None else options
+    ASKED[key] = options
     if choose is not None:
         progress.predict(key, _chosen(choose, options))
         print(f"Kept: {_chosen(choose, options)}")
@@ -21,7 +25,7 @@ def predict(key: str, question: str, options: list[str], choose: str | int | Non
     listed = "".join(f"<li>{html.escape(option)}</li>" for option in options)
     still = f"<b>Predict first.</b> {html.escape(question)}<ol>{listed}</ol>"
     plain = f"Predict first. {question} " + "  ".join(f"({i}) {o}" for i, o in enumerate(options, 1))
-    hint = f"Without buttons: predict({key!r}, …, choose=1)"
+    hint = f"Without buttons: predict({key!r}, choose=1)"
     if not in_jupyter():
         print(f"{plain}\n{hint}")
         return
@@ -34,7 +38,7 @@ def predict(key: str, question: str, options: list[str], choose: str | int | Non
 def _chosen(choose: str | int, options: list[str]) -> str:
     if choose in options:
         return choose
-    if isinstance(choose, int) and 1 <= choose <= len(options):
+    if isinstance(choose, int) and not isinstance(choose, bool) and 1 <= choose <= len(options):
         return options[choose - 1]
     raise ValueError(
         f"choose={choose!r}: one of {', '.join(map(repr, options))}, or a number from 1 to {len(options)}."

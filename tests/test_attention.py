@@ -103,6 +103,7 @@ Q, K, V = draw()
         ((Q, K.long(), V), TypeError, r"k holds torch.int64; floating-point numbers are needed: k.float\(\)"),
         ((Q, K.float(), V), TypeError, "k is torch.float32 but q is torch.float64: use one dtype"),
         ((Q, K, V.to("meta")), TypeError, "v is meta but q is cpu: use one device"),
+        ((Q, None, V), TypeError, "k must be a torch tensor, not NoneType"),
         ((Q, K, V.numpy()), TypeError, "v must be a torch tensor, not ndarray"),
     ],
 )
@@ -113,12 +114,19 @@ def test_what_does_not_fit_is_one_sentence(name, arguments, error, said):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("chunk", [0, -1, 2.5, None])
+@pytest.mark.parametrize("chunk", [0, -1, 2.5, None, True])
 def test_a_chunk_has_at_least_one_token(chunk):
-    with pytest.raises(ValueError, match=rf"chunked_linear_attention: chunk = {chunk} must be at least 1\."):
+    with pytest.raises(
+        ValueError, match=rf"chunked_linear_attention: chunk = {chunk} must be a whole number, at least 1\."
+    ):
         attention.chunked_linear_attention(Q, K, V, chunk)
 
 
 def test_a_state_that_does_not_fit():
     with pytest.raises(ValueError, match=r"state has shape \[3, 2\], which doesn't fit q of shape \[7, 3\]"):
         attention.recurrent_linear_attention(Q, K, V, torch.zeros(3, 2).double())
+
+
+def test_phi_stays_positive_where_elu_plus_one_is_rounded_to_zero():
+    q = torch.full((2, 4), -18.0)
+    assert_close(attention.normalized_linear_attention(q, q, torch.ones(2, 1)), torch.ones(2, 1))

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from helpers.check.run import Unknown
+
 EXACT, ALIKE = 1e-10, 1e-6  # relative; a known mistake may be computed another way than the attempt computes it
 Mistakes = Mapping[str, Callable[[], object]]  # what it means: the value it leads to, computed only when needed
 
@@ -33,7 +35,7 @@ def is_pair(out: object, first: str, second: str) -> Claim:
     says = f"the result is a pair: ({first}, {second})"
     if isinstance(out, tuple) and len(out) == 2:
         return Claim(says)
-    got = f"{len(out)} things" if isinstance(out, tuple) else _kind(out, "the result") or "one tensor"
+    got = f"{len(out)} things" if isinstance(out, tuple) else "one tensor" if isinstance(out, Tensor) else "none"
     return Claim(says, f"Two results are asked for, `return {first}, {second}`; this returns {got}.")
 
 
@@ -43,8 +45,11 @@ def _kind(out: object, name: str) -> str:
     if isinstance(out, np.ndarray | np.generic):
         return f"{name.capitalize()} is a numpy array: stay in torch (`torch.as_tensor`)."
     if isinstance(out, tuple):
-        return f"{name.capitalize()} is {len(out)} things: return one tensor."
-    return "" if isinstance(out, Tensor) else f"{name.capitalize()} must be a tensor; this is {type(out).__name__}."
+        return (
+            f"{name.capitalize()} is {len(out)} things: return one tensor (`torch.stack` and `torch.cat` join a list)."
+        )
+    kind = out.kind if isinstance(out, Unknown) else type(out).__name__
+    return "" if isinstance(out, Tensor) else f"{name.capitalize()} must be a tensor; this is of type {kind}."
 
 
 def _form(out: Tensor, shape: tuple[int, ...], name: str) -> str:
@@ -54,9 +59,8 @@ def _form(out: Tensor, shape: tuple[int, ...], name: str) -> str:
         return f"{name.capitalize()} is {out.dtype} for float64 inputs: make new tensors with the input's dtype."
     if not out.isfinite().all():
         place = (~out.isfinite()).nonzero()[0].tolist()
-        return (
-            f"{name.capitalize()} has {out[tuple(place)].item()} at {place}: something is divided by zero or overflows."
-        )
+        why = "something is divided by zero or overflows, or a row of the mask sees nothing"
+        return f"{name.capitalize()} has {out[tuple(place)].item()} at {place}: {why}."
     return ""
 
 
@@ -78,6 +82,10 @@ def close(a: Tensor, b: Tensor, relative: float) -> bool:
 def _difference(out: Tensor, expected: Tensor) -> str:
     apart = (out - expected).abs()
     wrong = apart > EXACT * expected.abs().max()
+    if close(out, expected, 1e-4):
+        return (
+            f"Nearly: off by {apart.max():.0e}, where rounding makes 1e-15. Stay in float64, and add no small numbers."
+        )
     place = wrong.nonzero()[0].tolist()
     got, asked = (x[tuple(place)].item() for x in (out, expected))
     count = f"{int(wrong.sum())} of {wrong.numel()} numbers differ"

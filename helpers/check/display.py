@@ -75,7 +75,13 @@ def break_it(wrong: Callable, right: Callable, inputs: Callable) -> None:
     except NotImplementedError:
         print("○ Not attempted yet: replace the line `raise NotImplementedError`.")
         return
-    apart = (wrong(*found) - right(*found)).abs().max().item()
-    if not apart > 1e-6:
+    try:
+        one, other = (f(*(x.double() for x in found)) for f in (wrong, right))
+    except Exception as error:
+        raise CheckFailed(f"These inputs can't be used: {str(error).splitlines()[0]}") from None
+    apart, size = (one - other).abs().max().item(), other.abs().max().item()
+    if apart != apart:
+        raise CheckFailed("On these inputs there is nan: that breaks everything, and shows nothing.")
+    if not apart > 1e-6 * size:
         raise CheckFailed(f"On these inputs, {', '.join(str(list(x.shape)) for x in found)}, both say the same.")
     print(f"✓ Broken: the two differ by {apart:.1g}.")

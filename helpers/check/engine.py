@@ -71,7 +71,7 @@ def exercise(
         own = {
             name: code(f)
             for name, f in vars(module).items()
-            if inspect.isfunction(f) and f.__module__ == module.__name__
+            if inspect.isfunction(f) and f.__module__ == module.__name__ and not name.startswith("_")
         }
         watched = {c: name for name, c in own.items() if name not in may_use} | {code(f): f.__name__ for f in same}
         allowed = {own[name] for name in may_use}
@@ -90,15 +90,16 @@ def code(function: Callable) -> CodeType | Callable:
 
 
 def find(fn: Callable, name: str | None = None) -> Exercise:
-    """The exercise of a function, by its name; KeyError with the nearest names where there is none."""
+    """The exercise of a function, by its name or number; ValueError with the nearest names where there is none."""
     inner = fn
     while isinstance(inner, functools.partial):
         inner = inner.func
-    asked = name or getattr(inner, "__name__", type(fn).__name__)
-    if asked in EXERCISES:
-        return EXERCISES[asked]
+    asked = str(name or getattr(inner, "__name__", type(fn).__name__))
+    for exercise in EXERCISES.values():
+        if asked in (exercise.name, exercise.number):
+            return exercise
     near = difflib.get_close_matches(asked, EXERCISES, n=3, cutoff=0.3) or list(EXERCISES)
-    raise KeyError(f"no exercise is called {asked!r}. Nearest: {', '.join(near)}; or say check(fn, name=…).")
+    raise ValueError(f"no exercise is called {asked!r}. Nearest: {', '.join(near)}; or say check(fn, name=…).")
 
 
 class Stopped(BaseException):
@@ -110,15 +111,16 @@ class Attempt:
 
     def __init__(self, fn: Callable, exercise: Exercise) -> None:
         self._fn, self._exercise = fn, exercise
-        self.printed, self.largest, self.operations = "", 0, 0
+        self.printed, self.made, self.operations = "", 0, 0
 
     def __call__(self, *args: object) -> object:
         try:
             first, second = (run.run(self._fn, args, self._exercise.watched, self._exercise.allowed) for _ in range(2))
-        except Exception as error:
-            raise Stopped(error) from error
-        self.printed, self.largest = self.printed + first.printed, first.largest
-        self.operations = first.operations
+        except (Exception, Fault) as error:
+            self.printed += getattr(error, "printed", "")
+            raise error if isinstance(error, Fault) else Stopped(error) from None
+        self.printed += first.printed
+        self.made, self.operations = first.made, first.operations
         if not run.same(first.value, second.value):
             raise Fault(
                 "Called twice with the same input it answers differently: does it keep something, or draw at random?"
@@ -139,8 +141,10 @@ def verdict(fn: Callable, name: str | None = None) -> Verdict:
         return say("failed", "the attempt can be run", str(fault), attempt.printed)
     except Stopped as stopped:
         error = stopped.args[0]
-        if isinstance(error, NotImplementedError):
+        if isinstance(error, NotImplementedError) and not error.args:  # torch's own ones have something to say
             return say("not attempted", "", "Not attempted yet: replace the line `raise NotImplementedError`.")
+        if not _began(error):
+            return say("failed", "the attempt can be called", f"It can't be called as the exercise asks: {error}.")
         frames = "".join(traceback.format_exception(_own(error)))
         return say("crashed", "the attempt runs to its end", frames, attempt.printed, error)
     except Exception as error:
@@ -154,15 +158,24 @@ def verdict(fn: Callable, name: str | None = None) -> Verdict:
 
 def _own(error: Exception) -> Exception:
     """The exception with the attempt's own frames: after those of the engine, before those of torch."""
-    frames = list(_chain(error.__traceback__))
-    called = next((place for place, frame in enumerate(frames) if frame.tb_frame.f_code is code(run.run)), None)
-    if called is None:  # shortened before
-        return error
-    for before, frame in itertools.pairwise(frames[called + 1 :]):
+    own = _frames(error)
+    for before, frame in itertools.pairwise(own):
         if frame.tb_frame.f_globals.get("__name__", "").startswith("torch."):
             before.tb_next = None
             break
-    return error.with_traceback(frames[called + 1])
+    return error.with_traceback(own[0]) if own else error
+
+
+def _began(error: Exception) -> bool:
+    """Whether the attempt's first line was reached: a wrong number of arguments stops it before."""
+    return bool(_frames(error)) or not isinstance(error, TypeError)
+
+
+def _frames(error: Exception) -> list[TracebackType]:
+    """The frames below the call of the attempt; all, where they were shortened before."""
+    frames = list(_chain(error.__traceback__))
+    called = [place for place, frame in enumerate(frames) if frame.tb_frame.f_code is code(run._called)]
+    return frames[called[0] + 1 :] if called else frames
 
 
 def _chain(frame: TracebackType | None) -> Iterator[TracebackType]:

@@ -19,6 +19,15 @@ def draw(n: int, d: int, m: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]
     return tuple(torch.randn(n, width, generator=rng, dtype=torch.float64) for width in (d, d, m))
 
 
+def growth(attempt: Attempt, n: int, *options: int) -> float:
+    """How many times as many numbers are made for 2n tokens as for n: 2 where linear, 4 where quadratic."""
+    made = []
+    for tokens in (n, 2 * n):
+        attempt(*draw(tokens, 3, 2), *options)
+        made.append(attempt.made)
+    return made[1] / max(made[0], 1)
+
+
 def masked(scores: Tensor) -> Tensor:
     """Scores [n n] with −inf where i > t."""
     return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), float("-inf"))
@@ -154,10 +163,11 @@ def recurrent_linear_attention(attempt: Attempt) -> Iterator[Claim]:
         yield is_tensor(state, m, d, name="the state")
         unfinished = {"The last token is missing from the state.": (final - v[-1, :, None] * k[-1]).clone}
         yield equals(state, final, "the state after the last token is Σ v_t ⊗ k_t", unfinished)
-    n, d, m = 40, 3, 2
-    attempt(*draw(n, d, m))
-    table = "A table of n × n scores is formed: that is 1.2 again. Carry one [m d] state from token to token."
-    yield holds(attempt.largest < n * n, "no n × n table of scores is formed", table)
+    more = growth(attempt, 40)
+    table = (
+        f"Twice the tokens make {more:.1f} times the work: earlier tokens are looked at again. Carry one state instead."
+    )
+    yield holds(more < 3, "the work grows as the number of tokens", table)
 
 
 def chunked_mistakes(q: Tensor, k: Tensor, v: Tensor, chunk: int) -> Mistakes:
@@ -205,15 +215,18 @@ def chunked_linear_attention(attempt: Attempt) -> Iterator[Claim]:
         yield is_tensor(out, n, m)
         says = f"the same as (1.2), for {n} tokens in chunks of {chunk}"
         yield equals(out, expected, says, chunked_mistakes(q, k, v, chunk))
-    n = 96
+    n, more = 96, growth(attempt, 96, 8)
+    table = f"Twice the tokens make {more:.1f} times the work: only tokens of one chunk may meet in one table."
+    yield holds(more < 3, "the work grows as the number of tokens", table)
     attempt(*draw(n, 3, 2), 8)
-    table = "A table of n × n scores is formed: only tokens of one chunk may meet in one table."
-    yield holds(attempt.largest < n * n, "no n × n table of scores is formed", table)
+    small = attempt.made
     attempt(*draw(n, 3, 2), n)
     slow = (
         f"One chunk of {n} tokens still takes {attempt.operations} operations: inside a chunk take all tokens at once."
     )
     yield holds(attempt.operations < n, "inside a chunk all tokens are taken at once", slow)
+    same = f"`chunk` makes no difference: with 8 and with {n} tokens in a chunk the work is the same."
+    yield holds(attempt.made > small, "a larger chunk has a larger table", same)
 
 
 def normalized_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:

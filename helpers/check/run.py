@@ -27,12 +27,19 @@ class Fault(BaseException):
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """What stands for a value that is none of the plain kinds."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
 class Call:
     """What one call of an attempt gave, and what else is known of it."""
 
-    value: object  # a tensor, number, array, or tuples, lists and dicts of them; the name of any other type
+    value: object  # a tensor, number, array, or tuples, lists and dicts of them; `Unknown` for any other
     printed: str
-    largest: int  # elements of the largest tensor that was made on the way
+    made: int  # numbers in all tensors that were made on the way
     operations: int  # of torch
 
 
@@ -41,17 +48,27 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
 
     `watched` maps code that may not be run to its name, unless code in `allowed` runs it.
     """
-    given = copy.deepcopy(args)
-    with _counting() as made, _listening() as said, torch.no_grad(), _limited(), _watching(watched, allowed) as used:
-        try:
-            value = attempt(*given)
-        except RecursionError:
-            raise Fault("It calls itself without end: the recursion has no last step.") from None
-    if used:
-        raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")
-    if not same(given, args):
-        raise Fault("It changes its input in place (`+=`, `x[...] =`, `fill_`): work on a new tensor.")
-    return Call(_plain(value), said.getvalue(), made.largest, made.operations)
+    given, said = copy.deepcopy(args), _Limited()
+    try:
+        with _counting() as counted, _listening(said), torch.no_grad(), _limited(), _watching(watched, allowed) as used:
+            value = _called(attempt, given)
+        if used:
+            raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")
+        if not same(given, args):
+            raise Fault("It changes its input in place (`+=`, `x[...] =`, `fill_`): work on a new tensor.")
+        return Call(_plain(value), said.getvalue(), counted.made, counted.operations)
+    except BaseException as error:
+        error.printed = said.getvalue()  # what it said before it failed
+        raise
+
+
+def _called(attempt: Callable, given: tuple) -> object:
+    try:
+        return attempt(*given)
+    except RecursionError:
+        raise Fault("It calls itself without end: the recursion has no last step.") from None
+    except SystemExit:
+        raise Fault("It ends Python (`exit`, `quit`): return the result instead.") from None
 
 
 def can_stop() -> bool:
@@ -67,12 +84,15 @@ def same(a: object, b: object) -> bool:
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
-    return type(a) is type(b) and bool(np.array_equal(a, b))
+    both_nan = isinstance(a, float) and isinstance(b, float) and a != a and b != b
+    return type(a) is type(b) and (both_nan or bool(np.array_equal(a, b)))
 
 
 def _plain(value: object) -> object:
     if isinstance(value, torch.nn.Parameter):
         raise Fault("It returns a Parameter: a result is a plain tensor (`.detach()`, or don't wrap it).")
+    if isinstance(value, Tensor) and (value.layout != torch.strided or value.device.type != "cpu"):
+        raise Fault("It returns a sparse tensor, or one on another device: `.to_dense()`, `.cpu()`.")
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, tuple | list):
@@ -80,7 +100,7 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(name): _plain(part) for name, part in value.items()}
     known = isinstance(value, bool | int | float | str | np.ndarray | np.generic | None)
-    return value if known else f"an object of type {type(value).__name__}"
+    return value if known else Unknown(type(value).__name__)
 
 
 @contextlib.contextmanager
@@ -98,7 +118,9 @@ def _limited() -> Iterator[None]:
 
     def late(frame: FrameType | None = None, event: str = "line", _: object = None) -> None:
         if event == "line":
-            raise Fault(f"It was still running after {SECONDS:g} seconds: is there a loop that never ends?")
+            raise Fault(
+                f"It was still running after {SECONDS:g} seconds: is there a loop that never ends, or a very slow one?"
+            )
 
     traced, former = sys.gettrace(), signal.signal(signal.SIGALRM, stop)
     rest, again = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.2)
@@ -118,18 +140,18 @@ class _Limited(io.StringIO):
 
 
 @contextlib.contextmanager
-def _listening() -> Iterator[io.StringIO]:
-    with contextlib.redirect_stdout(_Limited()) as said, contextlib.redirect_stderr(said):
-        yield said
+def _listening(said: io.StringIO) -> Iterator[None]:
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        yield
 
 
 class _counting(TorchDispatchMode):
-    largest = operations = 0
+    made = operations = 0
 
     def __torch_dispatch__(self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None):  # noqa: ANN204
         out = function(*args, **(kwargs or {}))
         self.operations += 1
-        self.largest = max([self.largest, *(x.numel() for x in tree_leaves(out) if isinstance(x, Tensor))])
+        self.made += sum(x.numel() for x in tree_leaves(out) if isinstance(x, Tensor))
         return out
 
 

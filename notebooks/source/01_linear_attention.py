@@ -37,7 +37,7 @@ plots.route(here="01")
 # Token 2 has scores 0 and $\ln 3$; exponentials 1 and 3; weights ¼ and ¾; output 6.
 
 # %%
-q, k = torch.tensor([[1.0], [1.0]]), torch.tensor([[0.0], [3.0]]).clamp(min=1).log()
+q, k = torch.tensor([[1.0], [1.0]]), torch.tensor([[1.0], [3.0]]).log()
 v = torch.tensor([[0.0], [8.0]])
 print("outputs", [round(output, 4) for output in attention.softmax_attention(q, k, v).flatten().tolist()])
 
@@ -119,7 +119,7 @@ check(linear_attention)
 # $$o_t = \Big(\underbrace{\sum_{i \le t} v_i k_i^\top}_{S_t}\Big) q_t, \qquad S_t = S_{t-1} + v_t \otimes k_t \tag{1.3}$$
 #
 # $v \otimes k$ is the **outer product**, the matrix `[m d]` with entries $v_a k_b$. So nothing needs to be looked at again: a
-# **state** of fixed size carries all that was read.
+# **state** of fixed size carries all that linear attention needs of what was read.
 #
 # **By hand.** $k_1 = (1, 0)$, $v_1 = 5$; $k_2 = (1, 1)$, $v_2 = 2$. $S_1 = (5, 0)$; $S_2 = (5, 0) + (2, 2) = (7, 2)$. The query
 # $(0, 1)$ reads 2 from it. By (1.2): $5 \cdot 0 + 2 \cdot 1 = 2$.
@@ -156,7 +156,7 @@ states = {f"S{t}": attention.recurrent_linear_attention(q[:t], k[:t], v[:t])[1].
 plots.matrices(states, "key's b", "value's a", "Each state is the one before plus one outer product")
 
 # %%
-reveal("cost", "none. The state has everything: one matrix, whatever was read.")
+reveal("cost", "none. The state holds all that linear attention needs: one matrix, whatever was read.")
 
 # %% [markdown]
 # ## 4 · How much fits into a matrix?
@@ -190,24 +190,27 @@ errors = {}
 for width in (16, 64, 256):
     found = [sum(remember(n, width, seed)[1] for seed in range(20)) / 20 for n in counts.tolist()]
     errors[f"width {width}"] = (counts.numpy(), torch.tensor(found).numpy())
-title = "A state of width d is full at about d pairs"
+title = "At as many pairs as dimensions, interference is as large as a value"
 plots.lines(errors, "pairs written", "error, in lengths of a value", title, log=True)
 
 # %%
-reveal("fits", "about 64: the error grows as √(pairs / width), and is 1 where there are as many pairs as dimensions.")
+shares = {n: sum(remember(n, 64, seed)[0] for seed in range(20)) / 20 for n in (64, 128, 512)}
+print("width 64, letters read back right:", ", ".join(f"{n} pairs {share:.0%}" for n, share in shares.items()))
+reveal("fits", "about 64: with random keys the error is √((pairs − 1) / width).")
 
 # %% [markdown]
-# **What you should see.** Three lines of slope ½, each reaching 1 where pairs = width. Reading with key $k_j$ gives
+# **What you should see.** Three lines of slope ½, each reaching 1 where pairs = width. The *largest* entry is still the right letter for
+# long after that: a memory fails slowly. Reading with key $k_j$ gives
 #
 # $$S k_j = v_j + \sum_{i \ne j} v_i (k_i \cdot k_j)$$
 #
-# and random keys in $d$ dimensions overlap by about $1/\sqrt d$: the second term is **interference**. Softmax attention keeps all
-# pairs apart and pays for it with a memory that grows.
+# and random keys in $d$ dimensions overlap by about $1/\sqrt d$: the second term is **interference**. ($d$ keys at right angles would not
+# overlap at all.) Softmax attention can keep more pairs apart, where its scores are sharp, and pays with a memory that grows.
 
 # %% [markdown]
 # ## 5 · Chunks: the form that is fast
 #
-# The table does large products, at which computers are good, but $n^2$ of them. The recurrence does $n$ steps, each too small to
+# The table takes two large products, at which computers are good, but with $n^2$ numbers between them. The recurrence does $n$ steps, each too small to
 # keep a computer busy. **Chunks** take the best of both: inside a chunk the table, between chunks the state.
 #
 # **By hand.** Four tokens, chunks of two. Every pair $i \le t$ must be counted once:
@@ -274,19 +277,25 @@ break_it(short_memory, attention.linear_attention, counterexample)
 
 # %%
 costs = results.lengths()
-plots.lines(costs, "tokens n", "seconds a call", "Softmax and the table grow as n², the others as n", log=True)
+plots.lines(costs, "tokens n", "seconds a call", "Measured: softmax and the table bend up, the others hardly", log=True)
 results.show_source("attention")
 
 # %% [markdown]
-# **Predict first.** From which length on is the chunked form faster than softmax attention in torch's own, highly tuned code? Read
-# it off the figure before you run the next cell.
+# Operations grow as $n^2$ for softmax and the table, as $n$ for the others; the exponents in the legend are of measured *seconds*, in the
+# upper half, where caches run over too. (Why is the table slower than softmax, which does more? Torch's softmax attention never writes
+# its table to memory.)
+#
+# From which length on is the chunked form faster than torch's own, highly tuned softmax attention? Read it off the figure before you
+# run the next cell.
 
 # %%
 tokens, softmax = costs["softmax (torch)"]
 _, chunked = costs["linear, chunked"]
 first = next(n for n, slow, fast in zip(tokens, softmax, chunked, strict=True) if fast < slow)
 times = dict(zip(tokens.tolist(), softmax / chunked, strict=True))
-print(f"faster from n = {first}; at 2,048 by {times[2048]:.1f} times, at 8,192 by {times[8192]:.1f} times")
+print(
+    f"faster at the lengths tried from n = {first} on; at 2,048 by {times[2048]:.1f} times, at 8,192 by {times[8192]:.1f} times"
+)
 
 # %%
 options = ["linear attention is better", "long texts are cheaper with it", "a GPT with it would be as good"]
@@ -324,7 +333,8 @@ check(normalized_linear_attention)
 # %% [markdown]
 # {solution:normalized_linear_attention}
 #
-# So we have weights that are positive and sum to one, at linear cost. Is anything missing? Softmax can be **spiky**: a score that is
+# Weights that are positive and sum to one; and both sums can run along as states (the course's version keeps the second as one more
+# value, always 1), at linear cost. Is anything missing? Softmax can be **spiky**: a score that is
 # higher by 5 gets 150 times the weight. To see whether a GPT makes use of that, we take its own queries and keys.
 
 # %% [markdown]
@@ -346,7 +356,7 @@ print("queries", tuple(read.q.shape), "= layers, heads, tokens, width")
 predict(
     "spread",
     "In half of the heads: over how many of 50 tokens, at most, does the last one spread its softmax weight?",
-    ["1–5", "5–20", "20–50"],
+    ["1 to 5", "6 to 20", "21 to 50"],
 )
 
 # %%
@@ -371,11 +381,15 @@ middle = {name: values.median().item() for name, values in spread.items()}
 print(
     f"{read.q.shape[2]} tokens; median over the heads: softmax {middle['softmax']:.0f}, elu + 1 {middle['φ = elu + 1']:.0f}"
 )
+spiky = spread["softmax"] <= middle["softmax"]
+first = (softmax.argmax(-1) == 0)[spiky].float().mean().item()
+print(f"of the spikier half, {first:.0%} put most weight on the very first token, the BOS")
 reveal("spread", f"in half of the heads over {middle['softmax']:.0f} tokens or fewer.")
 
 # %% [markdown]
-# **What you may conclude.** With *these* queries and keys, made for softmax, linear attention spreads its weight over nearly everything:
-# the sharp look at single tokens is what softmax adds. **What you may not:** that a model trained with linear attention could not learn
+# **What you may conclude.** With *these* queries and keys, made for softmax, linear attention spreads its weight over nearly everything;
+# softmax lets a head pick. What most of the spikier heads pick is the first token, an **attention sink**: the place to look when there
+# is nothing to look for. **What you may not:** that one sentence stands for all, or that a model trained with linear attention could not learn
 # to look sharply. It would have other queries and keys.
 #
 # The course goes on with the relaxed form, because there the algebra is exact. Each time a sentence about it is carried over to a

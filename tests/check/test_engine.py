@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from helpers import attention
-from helpers.check import EXERCISES, CheckFailed, check, claims, engine, grade, progress, run, verdict
+from helpers.check import EXERCISES, CheckFailed, break_it, check, claims, engine, grade, progress, run, verdict
 from helpers.course import ROOT
 
 NAME = "linear_attention"
@@ -142,6 +142,80 @@ def test_every_fault_has_its_sentence(attempt, said, capsys):
     assert capsys.readouterr() == ("", "")  # a verdict writes nothing
 
 
+def exits(q, k, v):
+    raise SystemExit(1)
+
+
+def sparse(q, k, v):
+    return right(q, k, v).to_sparse()
+
+
+def listed(q, k, v):
+    return list(right(q, k, v))
+
+
+def imprecise(q, k, v):
+    return right(q.float(), k.float(), v.float()).double()
+
+
+async def later(q, k, v):
+    return right(q, k, v)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (exits, "ends Python"),
+        (sparse, "to_dense"),
+        (listed, "5 things: return one tensor (`torch.stack`"),
+        (imprecise, "Nearly: off by"),
+        (later, "this is of type coroutine"),
+        (lambda q, k: q, "can't be called as the exercise asks"),
+        (torch.tril, "can't be called as the exercise asks"),
+    ],
+)
+def test_more_of_them(attempt, said):
+    found = verdict(attempt, NAME)
+    assert (found.status, said in found.message) == ("failed", True), found.message
+
+
+def test_torchs_own_not_implemented_is_no_stub():
+    found = verdict(lambda q, k, v: torch.ones(2, 2).bool() @ torch.ones(2, 2), NAME)
+    assert found.status == "crashed"
+
+
+def test_what_was_printed_before_a_crash_is_shown(capsys):
+    def crashes(q, k, v):
+        print("shape", tuple(q.shape))
+        return q @ k
+
+    with pytest.raises(RuntimeError):
+        check(crashes, NAME)
+    assert "shape (5, 3)" in capsys.readouterr().out
+
+
+def test_an_exercise_is_found_by_its_number():
+    assert verdict(right, "1.2").status == "passed"
+
+
+def test_break_it_wants_more_than_rounding(capsys):
+    def same(q, k, v):
+        return right(q, k, v) * (1 + 1e-7)
+
+    draw = lambda size: tuple(size * torch.randn(9, 4) for _ in range(3))  # noqa: E731
+    for size in (1, 1e4):
+        with pytest.raises(CheckFailed, match="both say the same"):
+            break_it(same, right, lambda size=size: draw(size))
+    break_it(lambda q, k, v: 0 * right(q, k, v), right, lambda: draw(1e-3))
+    assert "Broken" in capsys.readouterr().out
+    for wrong in (None, 3, (torch.ones(2), torch.ones(3))):
+        with pytest.raises(CheckFailed, match="can't be used"):
+            break_it(same, right, lambda wrong=wrong: wrong)
+    with pytest.raises(CheckFailed, match="nan"):
+        break_it(same, right, lambda: draw(float("nan")))
+
+
 def test_one_tensor_for_two():
     assert "Two results are asked for" in verdict(right, "recurrent_linear_attention").message
 
@@ -178,9 +252,9 @@ def test_a_failed_check_is_one_short_sentence():
 
 
 def test_an_unknown_name_lists_the_nearest():
-    with pytest.raises(KeyError, match="Nearest: linear_attention"):
+    with pytest.raises(ValueError, match="Nearest: linear_attention"):
         check(right, "linear_atention")
-    with pytest.raises(KeyError, match="no exercise is called 'right'"):
+    with pytest.raises(ValueError, match="no exercise is called 'right'"):
         check(right)
 
 
@@ -264,7 +338,7 @@ def test_inputs_tell_every_listed_mistake_from_the_right_answer(exercise):
     class Course(engine.Attempt):
         def __call__(self, *args):
             call = run.run(exercise.course, args, {}, set())
-            self.largest, self.operations = 0, 0
+            self.made, self.operations = call.made, 0
             return call.value
 
     told = {}

@@ -96,6 +96,11 @@ def state_before_the_last(q, k, v):
     ).double()
 
 
-@wrong(NAME, "A table of n × n scores")
+@wrong(NAME, "times the work")
 def the_parallel_form_again(q, k, v):
     return (q @ k.T).tril() @ v, v.T @ k
+
+
+@wrong(NAME, "times the work")
+def looks_at_all_earlier_tokens_again(q, k, v):
+    return torch.stack([(k[: t + 1] @ q[t]) @ v[: t + 1] for t in range(len(q))]), v.T @ k
