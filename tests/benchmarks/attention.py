@@ -127,7 +127,7 @@ def main() -> None:
     (results.FOLDER / "public.jsonl").write_text(beside + "\n", encoding="utf-8")
     (results.FOLDER / "attention.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(table())
-    title = "Softmax and the table grow as n², recurrence and chunks as n"
+    title = "Measured: softmax and the table bend up, the others hardly"
     picture = results.FOLDER / "attention.png"
     plots.lines(results.lengths(), "tokens n", "seconds a call, forward", title, log=True, save=picture)
 
