@@ -95,6 +95,12 @@ def kendall(icl: Float[Tensor, "n layers tokens"], ft: Float[Tensor, "n layers t
     return kendall_taus(icl, ft).mean(0)
 
 
+def exponent(x: np.ndarray, y: np.ndarray) -> float:
+    """The power of x that y grows as: slope of log y against log x over the upper half, where constants have faded."""
+    half = len(x) // 2
+    return float(np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0])
+
+
 def bootstrap_interval(
     values: np.ndarray | Tensor, level: float = 0.95, seed: int = 0
 ) -> tuple[float | np.ndarray, float | np.ndarray]:

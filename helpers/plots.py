@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from helpers import metrics
+
 ROUTE = {
     "00": "start here",
     "01": "linear attention",
@@ -315,9 +317,7 @@ def lines(
     figure, axes = canvas(8, 3.6)
     said = []
     for (name, (x, y)), colour, mark in zip(groups.items(), sns.color_palette("colorblind"), "osD^vPX*", strict=False):
-        half = len(x) // 2
-        slope = np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0] if log and len(x) > 3 else None
-        label = name if slope is None else f"{name}: n^{slope:.1f}"
+        label = f"{name}: n^{metrics.exponent(x, y):.1f}" if log and len(x) > 3 else name
         axes.plot(x, y, "-", marker=mark, ms=4.5, color=colour, label=label)
         said.append(f"{label} from {y[0]:.3g} to {y[-1]:.3g}")
     if log:

@@ -19,8 +19,9 @@ def predict(key: str, question: str = "", options: list[str] | None = None, choo
     options = ASKED.get(key, []) if options is None else options
     ASKED[key] = options
     if choose is not None:
-        progress.predict(key, _chosen(choose, options))
-        print(f"Kept: {_chosen(choose, options)}")
+        chosen = _chosen(choose, options)
+        progress.predict(key, chosen)
+        print(f"Kept: {chosen}")
         return
     listed = "".join(f"<li>{html.escape(option)}</li>" for option in options)
     still = f"<b>Predict first.</b> {html.escape(question)}<ol>{listed}</ol>"

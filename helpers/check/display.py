@@ -8,7 +8,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from helpers.check import progress, run
-from helpers.check.engine import CheckFailed, Verdict, _own, verdict
+from helpers.check.engine import NOT_ATTEMPTED, CheckFailed, Verdict, verdict
 
 MARKS = {
     "passed": ("✓", "success"),
@@ -59,7 +59,7 @@ def check(fn: Callable, name: str | None = None) -> None:
         sys.stdout.write(found.printed)
     progress.note(found)
     if found.status == "crashed":
-        raise _own(found.error)
+        raise found.error
     if found.status == "failed":
         raise CheckFailed(f"{found.exercise.number} {found.exercise.name}: {found.message}\n  Claim: {found.claim}.")
     show(Shown(found))
@@ -73,7 +73,7 @@ def break_it(wrong: Callable, right: Callable, inputs: Callable) -> None:
     try:
         found = inputs()
     except NotImplementedError:
-        print("○ Not attempted yet: replace the line `raise NotImplementedError`.")
+        print(f"○ {NOT_ATTEMPTED}")
         return
     try:
         one, other = (f(*(x.double() for x in found)) for f in (wrong, right))

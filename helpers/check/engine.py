@@ -15,7 +15,7 @@ from helpers.check import run
 from helpers.check.claims import Claim
 from helpers.check.run import Fault
 
-STATUSES = ("passed", "not attempted", "failed", "crashed")
+NOT_ATTEMPTED = "Not attempted yet: replace the line `raise NotImplementedError`."
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Verdict:
     """What became of an attempt."""
 
     exercise: Exercise
-    status: str  # one of STATUSES
+    status: str  # "passed", "not attempted", "failed" or "crashed"
     claim: str  # the one that broke; what now holds if none did
     message: str
     printed: str = ""  # by the attempt
-    error: BaseException | None = None  # the attempt's own
+    error: BaseException | None = None  # the attempt's own, with its own frames only
 
 
 class CheckFailed(AssertionError):
@@ -142,7 +142,7 @@ def verdict(fn: Callable, name: str | None = None) -> Verdict:
     except Stopped as stopped:
         error = stopped.args[0]
         if isinstance(error, NotImplementedError) and not error.args:  # torch's own ones have something to say
-            return say("not attempted", "", "Not attempted yet: replace the line `raise NotImplementedError`.")
+            return say("not attempted", "", NOT_ATTEMPTED)
         if not _began(error):
             return say("failed", "the attempt can be called", f"It can't be called as the exercise asks: {error}.")
         frames = "".join(traceback.format_exception(_own(error)))
@@ -172,7 +172,7 @@ def _began(error: Exception) -> bool:
 
 
 def _frames(error: Exception) -> list[TracebackType]:
-    """The frames below the call of the attempt; all, where they were shortened before."""
+    """The frames below the call of the attempt; all, where it was not reached."""
     frames = list(_chain(error.__traceback__))
     called = [place for place, frame in enumerate(frames) if frame.tb_frame.f_code is code(run._called)]
     return frames[called[0] + 1 :] if called else frames
@@ -188,6 +188,6 @@ def grade(fn: Callable, name: str | None = None) -> None:
     """Raise unless the attempt passes."""
     found = verdict(fn, name)
     if found.status == "crashed":
-        raise _own(found.error)
+        raise found.error
     if found.status != "passed":
         raise CheckFailed(f"{found.exercise.name}: {found.message}")

@@ -8,7 +8,7 @@ import datetime
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -396,24 +396,23 @@ def inside_table() -> str:
     return "\n".join(lines)
 
 
+def grouped(rows: Iterable[tuple[str, float, float]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Points (name, x, y) as the x and the y of every name."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, x, y in rows:
+        found.setdefault(name, []).append((x, y))
+    return {name: tuple(map(np.array, zip(*points, strict=True))) for name, points in found.items()}
+
+
 def against_loss(series: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Per task, a point a finetuning: by how much it changed the loss, and a measurement's mean over layers."""
-    found: dict[str, tuple[list, list]] = {}
-    for row in read("rounding"):
-        changes, means = found.setdefault(row["cell"]["task"], ([], []))
-        changes.append(row["result"]["finetuned"]["loss"] - row["result"]["zero_shot"]["loss"])
-        means.append(row["result"][series])
-    return {task: (np.array(changes), np.array(means)) for task, (changes, means) in found.items()}
+    rows = [(row["cell"]["task"], row["result"]) for row in read("rounding")]
+    return grouped((task, r["finetuned"]["loss"] - r["zero_shot"]["loss"], r[series]) for task, r in rows)
 
 
 def lengths(backward: bool = False, what: str = "seconds") -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The recorded cost of every form of attention: numbers of tokens, and seconds or bytes of one call."""
-    found: dict[str, tuple[list, list]] = {}
-    for row in (row for row in read("attention") if row["backward"] == backward):
-        tokens, costs = found.setdefault(row["way"], ([], []))
-        tokens.append(row["n"])
-        costs.append(row[what])
-    return {way: (np.array(tokens), np.array(costs)) for way, (tokens, costs) in found.items()}
+    return grouped((row["way"], row["n"], row[what]) for row in read("attention") if row["backward"] == backward)
 
 
 def curves() -> dict[str, tuple[list[int], np.ndarray]]:

@@ -8,21 +8,19 @@ own, so that its peak memory, above what was there before the first call, is its
 
 import datetime
 import json
-import os
 import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
-from evaluation import bench_python
+from evaluation import bench_python, machine
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers import attention, formats, plots
+from helpers import attention, formats, metrics, plots
 from helpers.course import ROOT, results
 
 HEADS, WIDTH = 8, 64
@@ -97,14 +95,10 @@ def public() -> dict:
     return {"way": "performer-pytorch", "largest_difference": float(f"{apart.abs().max():.1e}")} | medians
 
 
-def machine() -> dict:
+def origin() -> dict:
     """What was timed, on what, and how to do it again."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
-    return {
+    return machine("cpu") | {
         "model": "attention alone",
-        "machine": f"{cpu}, {os.cpu_count()} cores",
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "device": f"cpu, {torch.get_num_threads()} threads, float32",
         "date": datetime.date.today().isoformat(),
@@ -114,7 +108,7 @@ def machine() -> dict:
 
 def main() -> None:
     """Measure every cell in a process of its own and write data/results/attention.jsonl."""
-    about, rows = machine(), []
+    about, rows = origin(), []
     for way, n, backward in cells():
         command = [sys.executable, __file__, way, str(n), str(int(backward))]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -150,9 +144,7 @@ def table() -> str:
             cells += [formats.seconds(found[n]) if n in found else "–" for n in lengths]
         n, seconds = results.lengths()[way]
         memory = dict(zip(*results.lengths(what="bytes")[way], strict=True)).get(8192)
-        half = len(n) // 2
-        power = np.polyfit(np.log(n[half:]), np.log(seconds[half:]), 1)[0]
-        cells += [f"{memory / 1e6:,.0f}" if memory is not None else "–", f"n^{power:.2f}"]
+        cells += [f"{memory / 1e6:,.0f}" if memory is not None else "–", f"n^{metrics.exponent(n, seconds):.2f}"]
         lines.append(f"| {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

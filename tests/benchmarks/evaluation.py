@@ -158,11 +158,11 @@ def matmul_rate(model: GPT, size: int = 2048) -> float:
     return float(np.median(rates[1:]))
 
 
-def machine(model: GPT) -> dict:
-    """What was timed on, and what else it was doing."""
+def machine(device: str) -> dict:
+    """What was timed on, "cpu" or "cuda", and what else it was doing."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
-    name = torch.cuda.get_device_name() if model.device.type == "cuda" else cpu
+    name = torch.cuda.get_device_name() if device == "cuda" else cpu
     return {
         "machine": f"{name}, {os.cpu_count()} cores",
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
@@ -178,7 +178,7 @@ def write(name: str, rows: list[dict], model: GPT, about: dict) -> None:
 def speed() -> None:
     """Every way on the same queries, and the floor."""
     model, task = gpt.load(), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
-    about, rate = machine(model), matmul_rate(model)
+    about, rate = machine(model.device.type), matmul_rate(model)
     rows, expected = [], None
     for way in reversed(WAYS):  # ours first, so that a slow way can't heat the machine for it
         found = in_a_process(way, QUERIES)
@@ -213,7 +213,7 @@ def table() -> str:
 def scale() -> None:
     """Seconds of ours against shots, queries and model size (random weights: time doesn't ask what they know)."""
     model, rows = gpt.load(), []
-    about = machine(model)
+    about = machine(model.device.type)
     for shots in SHOTS_TRIED:
         rows.append({"axis": "shots", "x": shots} | ours(model, tasks.load("mr", shots, seed=0, queries=QUERIES)))
     for queries in QUERIES_TRIED:
@@ -247,12 +247,9 @@ def random_model(model: GPT, width: int) -> GPT:
 
 
 def exponents() -> dict[str, float]:
-    """Slope of log seconds against log size, over the upper half of every axis, where the constant part has faded."""
-    found = {}
-    for axis in ("shots", "queries", "parameters"):
-        points = [(row["x"], row["seconds"]) for row in results.read("scale") if row["axis"] == axis]
-        found[axis] = float(np.polyfit(*np.log(points[len(points) // 2 :]).T, 1)[0])
-    return found
+    """By which power of its size seconds grow along every axis."""
+    rows = ((row["axis"], row["x"], row["seconds"]) for row in results.read("scale"))
+    return {axis: metrics.exponent(*points) for axis, points in results.grouped(rows).items()}
 
 
 if __name__ == "__main__":
