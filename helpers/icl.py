@@ -6,7 +6,7 @@ one step, in the order of the prompt; the same template, and the causal language
 projections move.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -345,26 +345,35 @@ PROJECTIONS = ("k_proj", "v_proj", "c_attn")  # c_attn: GPT-2's fused queries, k
 
 
 @contextmanager
+def restored(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Give these weights back to the last bit, whatever happens."""
+    saved = [(weight, weight.detach().clone()) for weight in weights]
+    try:
+        yield
+    finally:
+        for weight, before in saved:
+            weight.data.copy_(before)
+
+
+@contextmanager
 def trainable(network: nn.Module, weights: dict[str, nn.Parameter]) -> Iterator[None]:
     """Let only these weights learn, a fused one's query part not; restore every bit at the end, whatever happens."""
     everything = dict(network.named_parameters())
-    saved = {name: weight.detach().clone() for name, weight in weights.items()}
     asked = {name: weight.requires_grad for name, weight in everything.items()}
     fused = [weight for name, weight in weights.items() if ".c_attn." in name and len(weights) < len(everything)]
     hooks = []
-    try:
-        for name, weight in everything.items():
-            weight.requires_grad_(name in weights)
-        hooks += [weight.register_hook(_without_queries) for weight in fused]
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for name, weight in everything.items():
-            weight.grad = None
-            weight.requires_grad_(asked[name])
-        for name, weight in weights.items():
-            weight.data.copy_(saved[name])
+    with restored(weights.values()):
+        try:
+            for name, weight in everything.items():
+                weight.requires_grad_(name in weights)
+            hooks += [weight.register_hook(_without_queries) for weight in fused]
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for name, weight in everything.items():
+                weight.grad = None
+                weight.requires_grad_(asked[name])
 
 
 def _without_queries(gradient: Tensor) -> Tensor:

@@ -1,0 +1,138 @@
+"""The dual form: a layer trained by gradient descent is its first weights plus attention to its training examples.
+
+And back: attention to demonstrations is a layer whose weights they have updated. Irie et al. (2202.05798) after
+Aizerman et al. (1964); Dai et al. (2212.10559), equations 7 to 12. Notation as in `helpers/attention.py`.
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from helpers.shapes import Within, checked
+
+Rate = Annotated[float | int, Within(0, why="it says how far to go against the gradient")]
+
+
+@checked
+def weight_update(
+    errors: Float[Tensor, "*batch n m"], inputs: Float[Tensor, "*batch n d"]
+) -> Float[Tensor, "*batch m d"]:
+    """(2.1): ΔW = Σ e_i ⊗ x_i."""
+    return errors.mT @ inputs
+
+
+@checked
+def gradient_step(
+    w: Float[Tensor, "*batch m d"], inputs: Float[Tensor, "*batch n d"], targets: Float[Tensor, "*batch n m"], lr: Rate
+) -> tuple[Float[Tensor, "*batch n m"], Float[Tensor, "*batch m d"]]:
+    """(2.2): one step on ½ Σ ‖W x_i − y_i‖², a sum: errors e_i = lr (y_i − W x_i), and W + Σ e_i ⊗ x_i."""
+    errors = lr * (targets - inputs @ w.mT)
+    return errors, w + weight_update(errors, inputs)
+
+
+@checked
+def dual_forward(
+    w0: Float[Tensor, "*batch m d"],
+    errors: Float[Tensor, "*batch n m"],
+    inputs: Float[Tensor, "*batch n d"],
+    x: Float[Tensor, "*batch d"],
+) -> Float[Tensor, "*batch m"]:
+    """(2.3): W₀x + Σ e_i (x_i·x), attention from x to the training inputs; ΔW is never formed."""
+    return (w0 @ x[..., None])[..., 0] + contributions(errors, inputs, x).sum(-2)
+
+
+@checked
+def unrolled_training(
+    w0: Float[Tensor, "*batch m d"],
+    inputs: Float[Tensor, "*batch n d"],
+    targets: Float[Tensor, "*batch n m"],
+    lr: Rate,
+    steps: Annotated[int, Within(1)],
+) -> tuple[Float[Tensor, "*batch steps_n m"], Float[Tensor, "*batch steps_n d"]]:
+    """(2.4): errors and inputs of full-batch steps (2.2), step after step; `dual_forward` of them is the last layer."""
+    errors, w = [], w0
+    for _ in range(steps):
+        step, w = gradient_step(w, inputs, targets, lr)
+        errors.append(step)
+    return torch.cat(errors, -2), torch.cat([inputs] * steps, -2)
+
+
+@checked
+def contributions(
+    errors: Float[Tensor, "*batch n m"], inputs: Float[Tensor, "*batch n d"], x: Float[Tensor, "*batch d"]
+) -> Float[Tensor, "*batch n m"]:
+    """(2.5): e_i (x_i·x), each training example's share of the prediction's change from W₀x."""
+    return errors * (inputs @ x[..., None])
+
+
+@checked
+def trained(
+    w0: Float[Tensor, "*batch m d"],
+    inputs: Float[Tensor, "*batch n d"],
+    targets: Float[Tensor, "*batch n m"],
+    lr: Rate,
+    steps: Annotated[int, Within(0)],
+    momentum: Annotated[float | int, Within(0, 1, "at 1 nothing is ever forgotten")] = 0.0,
+    batch: Annotated[int, Within(1)] | None = None,
+    seed: int = 0,
+) -> tuple[Float[Tensor, "*batch n m"], Float[Tensor, "*batch m d"]]:
+    """(2.6): gradient descent in its dual form: each example's error signals, added up over all steps, and the layer.
+
+    `batch` examples a step, drawn anew each time: the others' errors are 0. `momentum` β adds β of the last change of
+    every error to the next. Raises ValueError where the rate makes the errors grow beyond all numbers.
+    """
+    errors, velocity, w = torch.zeros_like(targets), torch.zeros_like(targets), w0
+    rng = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        now = gradient_step(w, inputs, targets, lr)[0]
+        if batch is not None:
+            others = torch.randperm(now.shape[-2], generator=rng)[batch:]
+            now = now.index_fill(-2, others, 0)
+        velocity = momentum * velocity + now
+        errors = errors + velocity
+        w = w0 + weight_update(errors, inputs)
+        if not w.isfinite().all():
+            stable = largest_rate(inputs).min().item()
+            raise ValueError(
+                f"trained: after {step + 1} steps the weights are no numbers any more. lr = {lr} is above "
+                f"{stable:.3g}, from where on every step overshoots (`largest_rate`)."
+            )
+    return errors, w
+
+
+@checked
+def largest_rate(inputs: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+    """2 / λ_max(Σ x_i ⊗ x_i): with a larger lr every step of (2.2) makes some error larger; inf if all inputs are 0."""
+    return 2 / torch.linalg.matrix_norm(inputs, 2) ** 2
+
+
+@checked
+def meta_gradient(
+    w_v: Float[Tensor, "m e"], w_k: Float[Tensor, "d e"], demos: Float[Tensor, "*batch n e"]
+) -> Float[Tensor, "*batch m d"]:
+    """(3.2): ΔW_ICL = Σ W_V x'_i ⊗ W_K x'_i, values in the place of errors, keys in that of inputs."""
+    return weight_update(demos @ w_v.mT, demos @ w_k.mT)
+
+
+@checked
+def icl_decomposition(
+    w_v: Float[Tensor, "m e"],
+    w_k: Float[Tensor, "d e"],
+    demos: Float[Tensor, "*batch n_demos e"],
+    context: Float[Tensor, "*batch n e"],
+    query: Float[Tensor, "*batch d"],
+) -> tuple[Float[Tensor, "*batch m"], Float[Tensor, "*batch m"]]:
+    """(3.3): the two parts of relaxed attention over demonstrations and the query's own text: W_ZSL q, ΔW_ICL q."""
+    parts = meta_gradient(w_v, w_k, context), meta_gradient(w_v, w_k, demos)
+    return tuple((part @ query[..., None])[..., 0] for part in parts)
+
+
+@checked
+def rank_one_patch(
+    w: Float[Tensor, "*batch m d"], before: Float[Tensor, "*batch d"], after: Float[Tensor, "*batch d"]
+) -> Float[Tensor, "*batch m d"]:
+    """(3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003)."""
+    moved = (w @ (after - before)[..., None])[..., 0]
+    return moved[..., :, None] * (before / before.square().sum(-1, keepdim=True))[..., None, :]

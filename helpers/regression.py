@@ -1,0 +1,177 @@
+"""In-context linear regression, and the linear transformer that learns to solve it (von Oswald et al. 2212.07677).
+
+A token is e_i = (x_i, y_i); the query is (x, −W₀x). A layer of linear self-attention, without mask and scale, reads
+keys and values from the demonstrations only; minus the query's last entry is the prediction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from tqdm.auto import trange
+
+from helpers import dual
+from helpers.dual import Rate
+from helpers.shapes import checked
+
+Weights = dict[str, Tensor]  # "w_q", "w_k", "w_v", "p" of one layer, each [e e]
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """In-context problems: a teacher w of its own for each, y_i = w·x_i for the demonstrations, and one query."""
+
+    inputs: Float[Tensor, "b n d"]
+    targets: Float[Tensor, "b n"]
+    x: Float[Tensor, "b d"]
+    y: Float[Tensor, " b"]
+
+    @property
+    def demos(self) -> Float[Tensor, "b n e"]:
+        """Tokens (x_i, y_i)."""
+        return torch.cat([self.inputs, self.targets[..., None]], -1)
+
+    @property
+    def query(self) -> Float[Tensor, "b e"]:
+        """The token (x, 0): the first weights are W₀ = 0."""
+        return torch.cat([self.x, torch.zeros_like(self.y)[:, None]], -1)
+
+
+def draw(
+    batch: int,
+    n: int,
+    d: int,
+    seed: int | torch.Generator = 0,
+    inputs: Literal["gaussian", "uniform"] = "gaussian",
+    scale: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> Tasks:
+    """Fresh tasks; inputs gaussian, or uniform in (−1, 1), times `scale`; teachers gaussian; no noise."""
+    rng = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
+    shape = batch, n + 1, d
+    x = (
+        torch.randn(shape, generator=rng, dtype=dtype)
+        if inputs == "gaussian"
+        else 2 * torch.rand(shape, generator=rng, dtype=dtype) - 1
+    )
+    w = torch.randn(batch, d, 1, generator=rng, dtype=dtype)
+    y = (scale * x @ w)[..., 0]
+    return Tasks(scale * x[:, :-1], y[:, :-1], scale * x[:, -1], y[:, -1])
+
+
+def gd_as_attention(w0: Float[Tensor, "m d"], lr: Rate) -> Weights:
+    """(3.4): the layer of linear self-attention that is one gradient step (2.2) from W₀."""
+    m, d = w0.shape
+    looks = torch.eye(d + m, dtype=w0.dtype, device=w0.device)
+    looks[d:] = 0
+    errors = torch.zeros_like(looks)
+    errors[d:, :d], errors[d:, d:] = w0, -torch.eye(m, dtype=w0.dtype, device=w0.device)
+    return {
+        "w_q": looks,
+        "w_k": looks.clone(),
+        "w_v": errors,
+        "p": lr * torch.eye(d + m, dtype=w0.dtype, device=w0.device),
+    }
+
+
+def attend(
+    layer: Weights, demos: Float[Tensor, "*batch n e"], tokens: Float[Tensor, "*batch k e"]
+) -> Float[Tensor, "*batch k e"]:
+    """One layer: e + P Σ_j (W_V e_j)(W_K e_j · W_Q e), the sum over the demonstrations being ΔW_ICL of (3.2)."""
+    update = dual.meta_gradient(layer["w_v"], layer["w_k"], demos)
+    return tokens + tokens @ layer["w_q"].mT @ update.mT @ layer["p"].mT
+
+
+def predict(layers: Sequence[Weights], tasks: Tasks) -> Float[Tensor, " b"]:
+    """Minus the query's last entry after these layers, each of which also moves the demonstrations."""
+    demos, query = tasks.demos, tasks.query[:, None]
+    for layer in layers:
+        demos, query = attend(layer, demos, demos), attend(layer, demos, query)
+    return -query[:, 0, -1]
+
+
+def gd_plus_plus(d: int, lr: Rate, gamma: float) -> Weights:
+    """GD++ as a layer: a step (3.4) from W₀ = 0 that also moves every input, x ← x − γ Σ_j x_j (x_j·x)."""
+    layer = gd_as_attention(torch.zeros(1, d), lr)
+    layer["w_v"][:d, :d] = torch.eye(d)
+    layer["p"][:d, :d] = -gamma * torch.eye(d)
+    return layer
+
+
+@checked
+def best_step_size(
+    inputs: Float[Tensor, "b n d"], targets: Float[Tensor, "b n"], x: Float[Tensor, "b d"], y: Float[Tensor, " b"]
+) -> float:
+    """(3.5): the lr of one step (2.2) from W = 0 with the least mean squared error, Σ y p / Σ p², p = Σ_i t_i (x_i·x).
+
+    Raises ValueError where every p is 0 (no inputs, or all of them zero): then every lr does the same.
+    """
+    p = (targets * (inputs @ x[..., None])[..., 0]).sum(-1)
+    if not p.any():
+        raise ValueError("best_step_size: every prediction is 0 whatever the rate: are the inputs or targets all zero?")
+    return ((y * p).sum() / (p * p).sum()).item()
+
+
+def loss(predictions: Float[Tensor, " b"], tasks: Tasks) -> float:
+    """Mean squared error of the queries."""
+    return (predictions - tasks.y).square().mean().item()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Layers that were trained, and the loss [steps] on the way."""
+
+    layers: list[Weights]
+    losses: Float[Tensor, " steps"]
+
+
+def learn(
+    n: int,
+    d: int,
+    layers: int = 1,
+    seed: int = 0,
+    steps: int = 2000,
+    batch: int = 1024,
+    lr: float = 0.01,
+    inputs: Literal["gaussian", "uniform"] = "gaussian",
+) -> Learned:
+    """Train layers of linear self-attention, all four matrices free, on fresh tasks at every step: Adam, one cycle.
+
+    Raises ArithmeticError where the loss is no number any more: the rate was too high.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    start = 0.3 / (d + 1) ** 0.5
+    stack = [
+        {
+            name: (start * torch.randn(d + 1, d + 1, generator=rng)).requires_grad_()
+            for name in ("w_q", "w_k", "w_v", "p")
+        }
+        for _ in range(layers)
+    ]
+    weights = [weight for layer in stack for weight in layer.values()]
+    adam = torch.optim.Adam(weights, lr, betas=(0.9, 0.99))
+    cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, steps, pct_start=0.1)
+    losses = torch.zeros(steps)
+    for step in trange(steps, desc="training", leave=False):
+        tasks = draw(batch, n, d, rng, inputs)
+        error = (predict(stack, tasks) - tasks.y).square().mean()
+        if not error.isfinite():
+            raise ArithmeticError(
+                f"After {step} steps the loss is {error.item()}: lr = {lr} is too high for this, try {lr / 4:g}."
+            )
+        adam.zero_grad()
+        error.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        adam.step()
+        cycle.step()
+        losses[step] = error.detach()
+    return Learned([{name: weight.detach() for name, weight in layer.items()} for layer in stack], losses)
+
+
+def step_matrix(layer: Weights) -> Float[Tensor, "d d"]:
+    """What one trained layer does to x before it meets the inputs: prediction = Σ y_i x_i · (A x); lr · I for (3.4)."""
+    d = layer["p"].shape[0] - 1
+    return -(layer["p"] @ layer["w_v"])[-1, -1] * (layer["w_k"].mT @ layer["w_q"])[:d, :d]
