@@ -1,5 +1,6 @@
 """Claims about what an attempt returned: plain values in, one sentence out where a claim is broken."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,10 +25,35 @@ class Claim:
     mistakes: Mistakes = field(default_factory=dict)
 
 
-def is_tensor(out: object, *shape: int, name: str = "the result") -> Claim:
-    """A float64 tensor of this shape, without nan."""
+def is_tensor(
+    out: object, *shape: int, name: str = "the result", shapes: Mapping[tuple[int, ...], str] | None = None
+) -> Claim:
+    """A float64 tensor of this shape, without nan; `shapes` names the known mistake that leads to another shape."""
     says = f"{name} is a float64 tensor of shape {list(shape)}"
-    return Claim(says, _kind(out, name) or _form(out, shape, name))
+    got = tuple(getattr(out, "shape", shape))
+    mistake = "" if got == shape else (shapes or {}).get(got, "")
+    return Claim(says, _kind(out, name) or _form(out, shape, name), mistake)
+
+
+def is_number(out: object, name: str = "the result") -> Claim:
+    """A Python float, a numpy scalar or a tensor without dimensions; not nan."""
+    says = f"{name} is one number"
+    if out is None:
+        return Claim(says, _kind(out, name))
+    if isinstance(out, bool) or not isinstance(out, int | float | np.number | np.ndarray | Tensor):
+        return Claim(says, f"{name.capitalize()} must be a number; this is of type {_type(out)}.")
+    if getattr(out, "shape", ()) != ():
+        return Claim(says, f"{name.capitalize()} has shape {list(out.shape)}; one number is asked for.")
+    return Claim(says, "" if math.isfinite(out) else f"{name.capitalize()} is {float(out)}: is it divided by zero?")
+
+
+def is_dict(out: object, *names: str) -> Claim:
+    """A dict with (at least) these names."""
+    says = f"the result is a dict of {', '.join(names)}"
+    if not isinstance(out, dict):
+        return Claim(says, f"A dict of {', '.join(names)} is asked for; this is of type {_type(out)}.")
+    missing = [name for name in names if name not in out]
+    return Claim(says, f"The dict has no {', no '.join(map(repr, missing))}." if missing else "")
 
 
 def is_pair(out: object, first: str, second: str) -> Claim:
@@ -48,8 +74,11 @@ def _kind(out: object, name: str) -> str:
         return (
             f"{name.capitalize()} is {len(out)} things: return one tensor (`torch.stack` and `torch.cat` join a list)."
         )
-    kind = out.kind if isinstance(out, Unknown) else type(out).__name__
-    return "" if isinstance(out, Tensor) else f"{name.capitalize()} must be a tensor; this is of type {kind}."
+    return "" if isinstance(out, Tensor) else f"{name.capitalize()} must be a tensor; this is of type {_type(out)}."
+
+
+def _type(out: object) -> str:
+    return out.kind if isinstance(out, Unknown) else type(out).__name__
 
 
 def _form(out: Tensor, shape: tuple[int, ...], name: str) -> str:
@@ -75,8 +104,10 @@ def equals(out: Tensor, expected: Tensor, says: str, mistakes: Mistakes | None =
 
 
 def close(a: Tensor, b: Tensor, relative: float) -> bool:
-    """Equal, relative to the largest number."""
-    return a.shape == b.shape and torch.allclose(a, b, rtol=relative, atol=relative * b.abs().max().item())
+    """Equal, relative to the largest number; what isn't finite is equal to nothing."""
+    if a.shape != b.shape or not b.isfinite().all():
+        return False
+    return torch.allclose(a, b, rtol=relative, atol=relative * b.abs().max().item())
 
 
 def _difference(out: Tensor, expected: Tensor) -> str:
@@ -88,6 +119,8 @@ def _difference(out: Tensor, expected: Tensor) -> str:
         )
     place = wrong.nonzero()[0].tolist()
     got, asked = (x[tuple(place)].item() for x in (out, expected))
+    if not place:
+        return f"It gives {got:.4g} where {asked:.4g} is expected."
     count = f"{int(wrong.sum())} of {wrong.numel()} numbers differ"
     return f"At {place} it gives {got:.4f} where {asked:.4f} is expected; {count}."
 

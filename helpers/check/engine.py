@@ -157,10 +157,10 @@ def verdict(fn: Callable, name: str | None = None) -> Verdict:
 
 
 def _own(error: Exception) -> Exception:
-    """The exception with the attempt's own frames: after those of the engine, before those of torch."""
+    """The exception with the attempt's own frames: after those of the engine, before those of torch and its counter."""
     own = _frames(error)
     for before, frame in itertools.pairwise(own):
-        if frame.tb_frame.f_globals.get("__name__", "").startswith("torch."):
+        if frame.tb_frame.f_globals.get("__name__", "").startswith(("torch.", run.__name__)):
             before.tb_next = None
             break
     return error.with_traceback(own[0]) if own else error

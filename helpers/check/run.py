@@ -9,9 +9,11 @@ import io
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType
+from typing import no_type_check
 
 import numpy as np
 import torch
@@ -19,7 +21,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-SECONDS, PRINTED = 2.0, 10_000
+SECONDS = 4.0  # of this thread's own work: an attempt may be the first to import something large, as `torch.optim` does
+PATIENCE = 20.0  # by the clock: the machine may be busy, the attempt asleep
+PRINTED = 10_000
 
 
 class Fault(BaseException):
@@ -105,12 +109,16 @@ def _plain(value: object) -> object:
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
-    """Stop what runs longer than `SECONDS`, where that is possible."""
+    """Stop what works longer than `SECONDS`, or takes longer than `PATIENCE`, where that is possible."""
     if not can_stop():
         yield
         return
 
+    worked, began = time.thread_time(), time.monotonic()
+
     def stop(signum: int, frame: FrameType | None) -> None:
+        if time.thread_time() - worked < SECONDS and time.monotonic() - began < PATIENCE:
+            return
         sys.settrace(lambda *_: None)
         while frame is not None and frame.f_globals is not globals():  # the attempt's own frames
             frame.f_trace, frame = late, frame.f_back  # again at the next line: a bare `except:` may swallow the first
@@ -118,12 +126,11 @@ def _limited() -> Iterator[None]:
 
     def late(frame: FrameType | None = None, event: str = "line", _: object = None) -> None:
         if event == "line":
-            raise Fault(
-                f"It was still running after {SECONDS:g} seconds: is there a loop that never ends, or a very slow one?"
-            )
+            spent = f"{time.monotonic() - began:.0f} seconds"
+            raise Fault(f"It was still running after {spent}: is there a loop that never ends, or a very slow one?")
 
     traced, former = sys.gettrace(), signal.signal(signal.SIGALRM, stop)
-    rest, again = signal.setitimer(signal.ITIMER_REAL, SECONDS, 0.2)
+    rest, again = signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
     try:
         yield
     finally:
@@ -148,6 +155,10 @@ def _listening(said: io.StringIO) -> Iterator[None]:
 class _counting(TorchDispatchMode):
     made = operations = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or the first operation would import torch's compiler: seconds, inside the attempt
+
     def __torch_dispatch__(self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None):  # noqa: ANN204
         out = function(*args, **(kwargs or {}))
         self.operations += 1
@@ -160,6 +171,7 @@ def _watching(watched: Mapping[CodeType | Callable, str], allowed: set[CodeType]
     """Note which watched code runs; a profiler that was there before is there again afterwards."""
     former, used, within = sys.getprofile(), [], []
 
+    @no_type_check  # called many thousand times: checking its arguments would take longer than the attempt
     def look(frame: FrameType, event: str, builtin: object) -> None:
         if event == "return" and within and within[-1] is frame:
             within.pop()

@@ -3,6 +3,7 @@
 import ast
 import copy
 import inspect
+import itertools
 import textwrap
 from collections.abc import Callable, Iterator
 
@@ -12,7 +13,7 @@ ORDERED = (ast.Sub, ast.Div, ast.MatMult, ast.Pow, ast.Mod)
 
 
 def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """What may stand in a node's place: swapped operands, dropped terms, off by one, another axis, sign, mask."""
+    """What may stand in a node's place: operands, arguments swapped, terms dropped, off by one, another axis, sign."""
     said = ast.unparse(node)
     if isinstance(node, ast.BinOp):
         if isinstance(node.op, ORDERED):
@@ -35,6 +36,10 @@ def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield f"{said}: not transposed", node.value
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         yield f"{said}: dropped", node.func.value
+    if isinstance(node, ast.Call) and not any(isinstance(x, ast.Starred) for x in node.args):
+        for place, (first, second) in enumerate(itertools.pairwise(node.args)):
+            args = [*node.args[:place], second, first, *node.args[place + 2 :]]
+            yield f"{said}: arguments {place}, {place + 1} swapped", ast.Call(node.func, args, node.keywords)
     if isinstance(node, ast.IfExp):
         yield f"{said}: always", node.body
         yield f"{said}: never", node.orelse
