@@ -96,8 +96,8 @@ def trained(
         if not w.isfinite().all():
             stable = largest_rate(inputs).min().item()
             raise ValueError(
-                f"trained: after {step + 1} steps the weights are no numbers any more. lr = {lr} is above "
-                f"{stable:.3g}, from where on every step overshoots (`largest_rate`)."
+                f"trained: after {step + 1} steps the weights are no numbers any more. lr = {lr:.3g} is too high: "
+                f"plain steps overshoot from {stable:.3g} on (`largest_rate`), minibatches with momentum sooner."
             )
     return errors, w
 
@@ -133,6 +133,12 @@ def icl_decomposition(
 def rank_one_patch(
     w: Float[Tensor, "*batch m d"], before: Float[Tensor, "*batch d"], after: Float[Tensor, "*batch d"]
 ) -> Float[Tensor, "*batch m d"]:
-    """(3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003)."""
+    """(3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003).
+
+    Raises ValueError where `before` is 0.
+    """
+    length = before.square().sum(-1, keepdim=True)
+    if not length.all():
+        raise ValueError("rank_one_patch: before is 0, which every layer maps to 0: no change of weights moves it.")
     moved = (w @ (after - before)[..., None])[..., 0]
-    return moved[..., :, None] * (before / before.square().sum(-1, keepdim=True))[..., None, :]
+    return moved[..., :, None] * (before / length)[..., None, :]

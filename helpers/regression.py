@@ -4,20 +4,24 @@ A token is e_i = (x_i, y_i); the query is (x, −W₀x). A layer of linear self-
 keys and values from the demonstrations only; minus the query's last entry is the prediction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
+from scipy import optimize
 from torch import Tensor, nn
 from tqdm.auto import trange
 
-from helpers import dual
+from helpers import cache, dual
 from helpers.dual import Rate
-from helpers.shapes import checked
+from helpers.shapes import Within, checked
 
+CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (dual.__file__, __file__)))  # as imported
 Weights = dict[str, Tensor]  # "w_q", "w_k", "w_v", "p" of one layer, each [e e]
+MOMENTS = {"gaussian": (1.0, 3.0), "uniform": (1 / 3, 1 / 5)}  # second and fourth of one entry of an input
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ def draw(
     dtype: torch.dtype = torch.float32,
 ) -> Tasks:
     """Fresh tasks; inputs gaussian, or uniform in (−1, 1), times `scale`; teachers gaussian; no noise."""
+    if inputs not in MOMENTS:
+        raise ValueError(f"inputs={inputs!r}: there are {', '.join(MOMENTS)}.")
     rng = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
     shape = batch, n + 1, d
     x = (
@@ -62,6 +68,7 @@ def draw(
     return Tasks(scale * x[:, :-1], y[:, :-1], scale * x[:, -1], y[:, -1])
 
 
+@checked
 def gd_as_attention(w0: Float[Tensor, "m d"], lr: Rate) -> Weights:
     """(3.4): the layer of linear self-attention that is one gradient step (2.2) from W₀."""
     m, d = w0.shape
@@ -85,12 +92,30 @@ def attend(
     return tokens + tokens @ layer["w_q"].mT @ update.mT @ layer["p"].mT
 
 
-def predict(layers: Sequence[Weights], tasks: Tasks) -> Float[Tensor, " b"]:
-    """Minus the query's last entry after these layers, each of which also moves the demonstrations."""
-    demos, query = tasks.demos, tasks.query[:, None]
+def predict(layers: Sequence[Weights], tasks: Tasks, momentum: float = 0.0) -> Float[Tensor, " b"]:
+    """Minus the query's last entry after these layers, each of which also moves the demonstrations.
+
+    `momentum` β adds β of every token's last move to its next: the layers are the steps, and this is heavy ball (6.4).
+    """
+    tokens = before = torch.cat([tasks.demos, tasks.query[:, None]], 1)
     for layer in layers:
-        demos, query = attend(layer, demos, demos), attend(layer, demos, query)
-    return -query[:, 0, -1]
+        tokens, before = attend(layer, tokens[:, :-1], tokens) + momentum * (tokens - before), tokens
+    return -tokens[:, -1, -1]
+
+
+@checked
+def heavy_ball_layers(
+    inputs: Float[Tensor, "n d"],
+    targets: Float[Tensor, " n"],
+    x: Float[Tensor, " d"],
+    lr: Rate,
+    beta: Annotated[float | int, Within(0, 1, "at 1 no move ever ends")],
+    layers: Annotated[int, Within(1)],
+) -> float:
+    """(6.4): w·x after steps w_{t+1} = w_t − lr ∇ + β (w_t − w_{t−1}) from w = 0 on (2.2)'s loss, a layer each."""
+    step = gd_as_attention(inputs.new_zeros(1, len(x)), lr)
+    task = Tasks(inputs[None], targets[None], x[None], x.new_zeros(1))
+    return predict([step] * layers, task, beta).item()
 
 
 def gd_plus_plus(d: int, lr: Rate, gamma: float) -> Weights:
@@ -113,6 +138,24 @@ def best_step_size(
     if not p.any():
         raise ValueError("best_step_size: every prediction is 0 whatever the rate: are the inputs or targets all zero?")
     return ((y * p).sum() / (p * p).sum()).item()
+
+
+def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") -> tuple[float, float]:
+    """The best lr of (3.5) and its loss in expectation, from the inputs' second and fourth moments.
+
+    Gaussian: 1 / (n + d + 1), and d (d + 1) / (n + d + 1).
+    """
+    second, fourth = MOMENTS[inputs]
+    lr = second / (fourth + (n + d - 2) * second**2)
+    return lr, d * second * (1 - n * second * lr)
+
+
+def tuned(layers: Callable[..., list[Weights]], start: Sequence[float], tasks: Tasks) -> tuple[list[float], float]:
+    """The numbers that `layers(*numbers)` predicts these tasks best with, by Nelder and Mead, and the loss."""
+    found = optimize.minimize(
+        lambda numbers: loss(predict(layers(*numbers.tolist()), tasks), tasks), start, method="Nelder-Mead"
+    )
+    return found.x.tolist(), float(found.fun)
 
 
 def loss(predictions: Float[Tensor, " b"], tasks: Tasks) -> float:
@@ -153,7 +196,8 @@ def learn(
     ]
     weights = [weight for layer in stack for weight in layer.values()]
     adam = torch.optim.Adam(weights, lr, betas=(0.9, 0.99))
-    cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, steps, pct_start=0.1)
+    whole = max(steps, 11)  # torch can't cycle in 10: it divides by 0.1 · steps − 1
+    cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, whole, pct_start=0.1)
     losses = torch.zeros(steps)
     for step in trange(steps, desc="training", leave=False):
         tasks = draw(batch, n, d, rng, inputs)

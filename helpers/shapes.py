@@ -20,7 +20,7 @@ class Within:
     why: str = ""
 
     def __contains__(self, number: float | int) -> bool:
-        return self.low <= number < self.high
+        return bool(self.low <= number < self.high)
 
     def __str__(self) -> str:
         allowed = f"at least {self.low}" if self.high == float("inf") else f"in [{self.low}, {self.high})"
@@ -50,8 +50,12 @@ def _faults(given: dict[str, tuple[object, Any]]) -> Any:  # noqa: ANN401
     """What is wrong with these arguments, each with its annotation, worst first."""
     seen = {}
     for name, (value, annotation) in given.items():
-        if get_origin(annotation) is Annotated:
-            kind, allowed = get_args(annotation)
+        optional = type(None) in get_args(annotation)
+        if optional and value is None:
+            continue
+        number = next((a for a in (annotation, *get_args(annotation)) if get_origin(a) is Annotated), None)
+        if number is not None:
+            kind, allowed = get_args(number)
             if (
                 isinstance(value, bool)
                 or not isinstance(value, Integral if kind is int else kind)
@@ -59,8 +63,7 @@ def _faults(given: dict[str, tuple[object, Any]]) -> Any:  # noqa: ANN401
             ):
                 yield ValueError(f"{name} = {value!r} must be {'a whole number, ' * (kind is int)}{allowed}.")
         shape = next((a for a in (annotation, *get_args(annotation)) if _is_shape(a)), None)
-        optional = type(None) in get_args(annotation)
-        if shape is not None and not (optional and value is None):
+        if shape is not None:
             yield from _tensor_faults(name, value, shape)
             for other, (earlier, its_shape) in seen.items():
                 yield from _pair_faults(name, value, shape, other, earlier, its_shape)
