@@ -111,8 +111,9 @@ def results(rest: list[str]) -> int:
 
 @verb(INSIDE)
 def bench(rest: list[str]) -> int:
-    """times beside other ways to do it, and how they grow [attention] [speed] [scale]; 40 minutes on two cores"""
+    """times beside other ways to do it, and how they grow [attention] [speed] [scale] [microscope]; 40 minutes"""
     scripts = {"attention": ["attention.py"], "speed": ["evaluation.py", "speed"], "scale": ["evaluation.py", "scale"]}
+    scripts["microscope"] = ["microscope.py"]
     for name in rest or scripts:
         if name not in scripts:
             raise CourseError(f"There is no benchmark called {name!r}.\nThere are: {', '.join(scripts)}")

@@ -5,11 +5,12 @@ import html
 import io
 import textwrap
 from pathlib import Path
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -35,8 +36,11 @@ STYLE = {
 }
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display a figure with its text alternative, in light and dark and in untrusted notebooks alike; then close it."""
+def show(figure: Figure, alt: str, into: DisplayHandle | None = None) -> None:
+    """Display a figure with its text alternative, in light and dark and in untrusted notebooks alike; then close it.
+
+    `into` is a `place()`, whose picture it takes over.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, bbox_inches="tight", facecolor="white", metadata={"Software": None})
     plt.close(figure)
@@ -45,7 +49,13 @@ def show(figure: Figure, alt: str) -> None:
     image = (
         f'<img alt="{html.escape(alt)}" width="{width}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
     )
-    display({"text/html": image, "image/png": picture, "text/plain": alt}, raw=True)
+    put = into.update if into else display
+    put({"text/html": image, "image/png": picture, "text/plain": alt}, raw=True)
+
+
+def place() -> DisplayHandle:
+    """A place on the page for a figure that is drawn again and again."""
+    return display({"text/plain": ""}, raw=True, display_id=True)
 
 
 def canvas(
@@ -263,15 +273,21 @@ def by_layer(panels: dict[str, dict[str, Band]], ylabel: str, title: str) -> Non
     show(figure, f"{title}. {ylabel} by layer; means over the layers: {said}.")
 
 
-def points(groups: dict[str, tuple[np.ndarray, np.ndarray]], xlabel: str, ylabel: str, title: str) -> None:
-    """Points in groups, each with a mark and colour of its own."""
+def points(
+    groups: dict[str, tuple[np.ndarray, np.ndarray]], xlabel: str, ylabel: str, title: str, diagonal: bool = False
+) -> None:
+    """Points in groups, each with a mark and colour of its own; `diagonal`: log axes, and where both are equal."""
     figure, axes = canvas(8, 3.6)
     for (name, (x, y)), colour, mark in zip(
         groups.items(), sns.color_palette("colorblind", len(groups)), "osD^vPX*", strict=False
     ):
         axes.scatter(x, y, s=48, color=colour, marker=mark, label=name, edgecolor="black", lw=0.5)
-    axes.axhline(0, color="black", lw=0.8)
-    axes.axvline(0, color="black", lw=0.8, ls=":")
+    if diagonal:
+        axes.set(xscale="log", yscale="log")
+        axes.axline((1, 1), (2, 2), color="black", lw=1, ls="--", label="equal", zorder=0)
+    else:
+        axes.axhline(0, color="black", lw=0.8)
+        axes.axvline(0, color="black", lw=0.8, ls=":")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     said = "; ".join(
@@ -306,25 +322,64 @@ def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
 
 
 def lines(
-    groups: dict[str, tuple[np.ndarray, np.ndarray]],
+    groups: dict[str, tuple[np.ndarray, ...]],
     xlabel: str,
     ylabel: str,
     title: str,
-    log: bool = False,
+    log: Literal["", "y", "xy"] = "",
     save: Path | None = None,
+    into: DisplayHandle | None = None,
 ) -> None:
-    """Lines with marks; on log axes each is named with the slope of its upper half. `save` also writes a PNG there."""
+    """Lines (x, y) with marks, or (x, y, low, high) with a band; where both axes are logarithmic each is named with the
+    slope of its upper half. `save` also writes a PNG there; `into` a `place()` draws anew what is there.
+    """
     figure, axes = canvas(8, 3.6)
     said = []
-    for (name, (x, y)), colour, mark in zip(groups.items(), sns.color_palette("colorblind"), "osD^vPX*", strict=False):
-        label = f"{name}: n^{metrics.exponent(x, y):.1f}" if log and len(x) > 3 else name
+    for (name, (x, y, *band)), colour, mark in zip(
+        groups.items(), sns.color_palette("colorblind"), "osD^vPX*", strict=False
+    ):
+        label = f"{name}: n^{metrics.exponent(x, y):.1f}" if log == "xy" and len(x) > 3 else name
         axes.plot(x, y, "-", marker=mark, ms=4.5, color=colour, label=label)
+        if band:
+            axes.fill_between(x, *band, color=colour, alpha=0.15, lw=0)
         said.append(f"{label} from {y[0]:.3g} to {y[-1]:.3g}")
-    if log:
+    if "x" in log:
         axes.set_xscale("log", base=2)
+    if "y" in log:
         axes.set_yscale("log")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     if save:
         figure.savefig(save, dpi=110, facecolor="white", metadata={"Software": None})
-    show(figure, f"{title}. {ylabel} against {xlabel}: {'; '.join(said)}.")
+    show(figure, f"{title}. {ylabel} against {xlabel}: {'; '.join(said)}.", into)
+
+
+def differences(groups: dict[str, tuple[np.ndarray, tuple[float, float, float]]], xlabel: str, title: str) -> None:
+    """A row a group: a dot for every seed's difference, and its mean with the ends of an interval."""
+    figure, axes = canvas(8, 0.45 * len(groups) + 1.2)
+    for height, (values, (mean, low, high)) in enumerate(groups.values()):
+        axes.scatter(values, [height] * len(values), s=22, color="#999999", zorder=2)
+        axes.errorbar(mean, height, xerr=[[mean - low], [high - mean]], fmt="D", color="#0173b2", capsize=4, zorder=3)
+    axes.axvline(0, color="black", lw=0.8)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set(xlabel=xlabel, title=title, ylim=(len(groups) - 0.5, -0.5))
+    said = "; ".join(
+        f"{name} {mean:+.3f} ({low:+.3f} to {high:+.3f})" for name, (_, (mean, low, high)) in groups.items()
+    )
+    show(figure, f"{title}. {xlabel}, mean and interval: {said}.")
+
+
+def pictures(rows: dict[str, list[tuple[np.ndarray, str]]], title: str) -> None:
+    """Rows of small grey pictures, each with a line of text under it; the name of a row stands at its left."""
+    columns = max(map(len, rows.values()))
+    figure, grid = canvas(1.15 * columns + 1, 1.5 * len(rows) + 0.5, len(rows), columns, squeeze=False)
+    for (name, row), line in zip(rows.items(), grid, strict=True):
+        for axes in line:
+            axes.set_axis_off()
+        for axes, (picture, caption) in zip(line, row, strict=False):
+            axes.imshow(picture, cmap="gray_r")
+            axes.text(0.5, -0.08, caption, ha="center", va="top", fontsize=8.5, transform=axes.transAxes)
+        line[0].text(-0.25, 0.5, name, ha="right", va="center", fontsize=9.5, transform=line[0].transAxes)
+    figure.suptitle(title, fontsize=11)
+    said = "; ".join(f"{name}: {', '.join(caption for _, caption in row)}" for name, row in rows.items())
+    show(figure, f"{title}. Pictures, {said}.".replace("\n", " "))

@@ -1,4 +1,4 @@
-"""Notebook 00 as a student meets it: `make lab`, a real browser, Run All Cells, then the same page on a phone."""
+"""In a real browser, by `make lab`: notebook 00 as a student meets it, then on a phone; the microscope by keyboard."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import nbformat
 import psutil
 import pytest
 from playwright.sync_api import sync_playwright
@@ -20,6 +21,8 @@ from playwright.sync_api import sync_playwright
 from helpers.course import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.real, pytest.mark.notebook]
+
+MICROSCOPE = "from helpers.widgets import microscope, toy_head\nmicroscope({'toy': toy_head()})"
 
 NOTEBOOK = "notebooks/00_start_here.ipynb"
 CHROMIUMS = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
@@ -199,3 +202,45 @@ def test_notebook_00_runs_in_a_browser_and_fits_a_phone(page, tmp_path):
         assert page.locator(".jp-Notebook img").count() > 0
         on_a_phone(page)
         assert page.locator(".jp-Notebook img").evaluate_all(SPILLS) == []
+
+
+def seen(page):
+    """The one picture that is seen, which has a text alternative; and nothing on the page says that it is missing."""
+    page.locator(".jp-OutputArea img:visible").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    picture = page.locator(".jp-OutputArea img:visible")
+    assert picture.count() == 1
+    assert picture.evaluate("x => x.complete && x.naturalWidth > 0")
+    assert "not found" not in page.locator("body").inner_text()
+    return picture.get_attribute("alt"), picture.get_attribute("src")
+
+
+@pytest.mark.timeout(300)
+def test_the_microscope_moves_by_keyboard_and_stays_a_picture_without_its_kernel(page, tmp_path):
+    with make_lab(tmp_path) as server:
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MICROSCOPE)])
+        made.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+        nbformat.write(made, tmp_path / "content" / "notebooks" / "microscope.ipynb")
+        page.goto(f"{server.address}/lab/tree/notebooks/microscope.ipynb?token={server.token}")
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=120_000)
+        until(lambda: idle(server), 120, "an idle kernel")
+        page.wait_for_timeout(2000)
+        run_all_cells(page, server)
+        alt, picture = seen(page)
+        assert "6 of 6" in alt
+        page.get_by_role("slider").first.focus()
+        page.keyboard.press("ArrowLeft")
+        page.get_by_role("status").filter(has_text="5 of 6").wait_for(timeout=30_000)
+        alt, moved = seen(page)
+        assert "5 of 6" in alt
+        assert moved != picture
+        page.keyboard.press("ControlOrMeta+s")
+        page.wait_for_timeout(3000)
+        page.reload()
+        seen(page)  # its kernel still runs
+        kernel = server.ask("sessions")[0]["kernel"]["id"]
+        address = f"{server.address}/api/kernels/{kernel}/restart?token={server.token}"
+        urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=60)
+        page.reload()
+        alt, _ = seen(page)  # and now it knows nothing of the widget
+        assert alt.startswith("Two rows of three panels")

@@ -123,7 +123,7 @@ def main() -> None:
     print(table())
     title = "Measured: softmax and the table bend up, the others hardly"
     picture = results.FOLDER / "attention.png"
-    plots.lines(results.lengths(), "tokens n", "seconds a call, forward", title, log=True, save=picture)
+    plots.lines(results.lengths(), "tokens n", "seconds a call, forward", title, log="xy", save=picture)
 
 
 def table() -> str:
