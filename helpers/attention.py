@@ -27,7 +27,7 @@ from helpers.shapes import Within, checked
 def softmax_attention(
     q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"]
 ) -> Float[Tensor, "*batch n m"]:
-    """(1.1): o_t = Σ_{i≤t} v_i softmax_i(k_i·q_t / √d)."""
+    """(1.1), (3.1): o_t = Σ_{i≤t} v_i softmax_i(k_i·q_t / √d)."""
     scores = q @ k.mT / q.shape[-1] ** 0.5
     later = torch.ones_like(scores, dtype=torch.bool).triu(1)
     return scores.masked_fill(later, float("-inf")).softmax(-1) @ v

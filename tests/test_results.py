@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import tasks
+from helpers import regression, tasks
 from helpers.course import ROOT, results
 from helpers.icl import Internals
 
@@ -97,6 +97,18 @@ def test_a_millionth_of_the_rate_is_nothing_to_mr_and_much_to_past():
     assert np.ptp(changes["mr"]) < 0.5 < 5 < np.ptp(changes["past"])
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(results.fact(f"rank past {series}") in readme for series in ("sim_aou raw", "sim_am after"))
+
+
+@pytest.mark.parametrize(("inputs", "n", "d"), results.DESIGNS)
+def test_every_trained_layer_is_the_best_single_step(inputs, n, d):
+    """Five seeds and more: loss within 0.1 %, predictions correlated at 0.999 and more, rates within 2 % of theory."""
+    design, lr = {"inputs": inputs, "n": n, "d": d}, regression.theory(n, d, inputs)[0]
+    rows = [row for row in results.read("one_step") if row["cell"].items() >= design.items()]
+    assert len({row["cell"]["seed"] for row in rows}) >= 5
+    for found in (row["result"] for row in rows):
+        assert found["learned"] == pytest.approx(found["best"], rel=1e-3)
+        assert found["correlation"] >= 0.999
+        assert [found["eta learned"], found["eta best"]] == pytest.approx([n * lr] * 2, rel=0.02)
 
 
 def test_shares_of_examples_by_hand():

@@ -14,13 +14,14 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.course import ROOT, CourseError, results
+from helpers.course import ROOT, CourseError, equations, results
 
 SOURCES = ROOT / "notebooks" / "source"
 STUDENT = ROOT / "notebooks"
 SOLVED = ROOT / "notebooks" / "solutions"
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION\n(.*?)^ *# END SOLUTION\n?", re.M | re.S)
 RESULT = re.compile(r"\{result:([^}]+)\}")
+EQUATIONS = re.compile(r"\{equations:([^}]+)\}")
 EXERCISE = re.compile(r"\{exercise:([^}]+)\}")
 ANSWER = re.compile(r"\{solution:([^}]+)\}")
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -44,6 +45,7 @@ def notebook(source: Path, solved: bool) -> NotebookNode:
         cell.source = SOLUTION.sub(stub, cell.source + "\n").rstrip("\n")
         if cell.cell_type == "markdown":
             cell.source = RESULT.sub(lambda match: results.fact(match[1]), cell.source)
+            cell.source = EQUATIONS.sub(lambda match: equations.table(sources([match[1]])[0]), cell.source)
             cell.source = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), cell.source)
             cell.source = ANSWER.sub(
                 lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), cell.source
@@ -78,12 +80,16 @@ def execute(made: NotebookNode, timeout: int = 1800) -> NotebookNode:
     with tempfile.TemporaryDirectory() as scratch:  # a reader who has done nothing yet
         client.execute(env=os.environ | {"COURSE_PROGRESS": str(Path(scratch) / "progress.json")})
     made.metadata.pop("widgets", None)
-    for output in (output for cell in made.cells for output in cell.get("outputs", [])):
-        output.get("data", {}).pop(
-            "application/vnd.jupyter.widget-view+json", None
-        )  # needs a running kernel; html stays
+    for cell in (cell for cell in made.cells if cell.cell_type == "code"):
+        cell.outputs = [output for output in cell.outputs if _stays(output)]
     made.metadata.language_info = {"name": "python"}
     return made
+
+
+def _stays(output: NotebookNode) -> bool:
+    """Take out the widget, which needs a running kernel; whether its html is left, or there was none."""
+    data = output.get("data", {})
+    return data.pop("application/vnd.jupyter.widget-view+json", None) is None or "text/html" in data
 
 
 def write(made: NotebookNode, path: Path) -> None:
