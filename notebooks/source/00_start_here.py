@@ -156,8 +156,8 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # |---|---|---|---|---|
 # | 00 | **start here** | a GPT learns from a text, and no weight has changed | 20 | 20 |
 # | 01 | [linear attention](01_linear_attention.ipynb) | three programs, one output | 120 | 60 |
-# | 02 | dual form | a trained layer attends to its training set | 100 | 60 |
-# | 03 | meta-gradients | one attention layer that *is* a gradient step | 140 | 70 |
+# | 02 | [the dual form](02_dual_form.ipynb) | a trained layer attends to its training set | 100 | 60 |
+# | 03 | [meta-gradients](03_meta_gradients.ipynb) | one attention layer that *is* a gradient step | 140 | 70 |
 # | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 90 | 70 |
 # | 05 | controls | spot the GPT among four curves | 110 | 50 |
 # | 06 | momentum attention | if attention is descent, give it momentum | 90 | 30 |

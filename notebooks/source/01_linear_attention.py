@@ -191,7 +191,7 @@ for width in (16, 64, 256):
     found = [sum(remember(n, width, seed)[1] for seed in range(20)) / 20 for n in counts.tolist()]
     errors[f"width {width}"] = (counts.numpy(), torch.tensor(found).numpy())
 title = "At as many pairs as dimensions, interference is as large as a value"
-plots.lines(errors, "pairs written", "error, in lengths of a value", title, log=True)
+plots.lines(errors, "pairs written", "error, in lengths of a value", title, log="xy")
 
 # %%
 shares = {n: sum(remember(n, 64, seed)[0] for seed in range(20)) / 20 for n in (64, 128, 512)}
@@ -277,7 +277,7 @@ break_it(short_memory, attention.linear_attention, counterexample)
 
 # %%
 costs = results.lengths()
-plots.lines(costs, "tokens n", "seconds a call", "Measured: softmax and the table bend up, the others hardly", log=True)
+plots.lines(costs, "tokens n", "seconds a call", "Measured: softmax and the table bend up, the others hardly", log="xy")
 results.show_source("attention")
 
 # %% [markdown]
@@ -405,12 +405,7 @@ reveal("spread", f"in half of the heads over {middle['softmax']:.0f} tokens or f
 # 5. Why can't the softmax of (1.1) be pulled apart as in (1.3)?
 
 # %% [markdown]
-# | equation | function | test |
-# |---|---|---|
-# | (1.1) | `attention.softmax_attention` | `tests/test_attention.py`: softmax attention is torch's |
-# | (1.2), (1.3), (1.4) | `linear_attention`, `recurrent_linear_attention`, `chunked_linear_attention` | three programs, one output |
-# | (1.5) | `normalized_linear_attention` | normalised by its definition |
+# {equations:01}
 #
 # **What comes next.** A sum of outer products of values and keys is a matrix that attention writes while it reads. Notebook 02 meets
-# the same sum where nobody expects it: in the weights of a layer trained by gradient descent. Until it is here, go on with
-# [04 · in context against finetuned](04_icl_vs_finetuning.ipynb).
+# the same sum where nobody expects it: in the weights of a layer trained by gradient descent: [02 · the dual form](02_dual_form.ipynb).

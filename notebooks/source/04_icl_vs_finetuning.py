@@ -138,8 +138,11 @@ plots.label_bias(
 # *positive*. Yet the two colours are apart. Right, the same scores shifted by one constant, and
 # {result:first mr zero_shot} becomes {result:first mr zero_shot calibrated} without any new knowledge.
 #
-# Removing the bias is one line: subtract from each label its mean score over the unlabelled queries,
-# $s'_{ij} = s_{ij} - \frac{1}{n} \sum_{i} s_{ij}$ (4.2). It needs no answers, only queries
+# Removing the bias is one line: subtract from each label its mean score over the unlabelled queries.
+#
+# $$s'_{ij} = s_{ij} - \frac{1}{n} \sum_{i} s_{ij} \tag{4.2}$$
+#
+# It needs no answers, only queries
 # ([Zhou et al. 2023](https://arxiv.org/abs/2309.17249)). But it is a change of the method, so from here on both are
 # shown, always: **raw**, and with **label bias removed**.
 
@@ -636,17 +639,7 @@ results.show_source("curves")
 # 5. Finetuning and a prompt correct the same query. Name two explanations that have nothing to do with gradients.
 
 # %% [markdown]
-# | equation | function | test |
-# |---|---|---|
-# | (4.1) score of an answer | `gpt.score` | `tests/test_gpt.py`: packed scores are plain scores |
-# | (4.2) label bias removed | `icl.calibrate` | `tests/test_icl.py`: calibration removes each label's mean |
-# | one step each, in order, keys and values | `icl.finetuned` | `tests/test_icl.py`: one step each in the order of the prompt |
-# | (4.3) Rec2FTP | `metrics.rec2ftp` | `tests/test_metrics.py`: by hand, and against a literal version |
-# | (4.4) SimAOU | `metrics.sim_aou` | the same |
-# | (4.5) its null | `metrics.noise_sim_aou` | `tests/test_metrics.py`: random updates in many dimensions |
-# | (4.6) SimAM | `metrics.sim_am` | by hand, and against a literal version |
-# | Kendall's τ | `metrics.kendall` | the same |
-# | (4.7), (4.8) the exact counterpart | `icl.value_update` | `tests/test_internals.py`: the sum is the change of the weights; the gathered inputs give the head its output |
+# {equations:04}
 
 # %% [markdown]
 # **What comes next.** Notebook 05 puts controls beside every one of these numbers: shuffled labels, untrained models, a model

@@ -1,0 +1,452 @@
+# %% [markdown]
+# # 02 · The dual form
+#
+# **A layer trained by gradient descent can forget its weights. Keep its training examples and their error signals, and it answers by
+# *attending to its training set*: the same numbers, from the other side.**
+#
+# *You need: notebook 01. About 100 minutes, 60 of them (★) on the core path. No GPU.*
+
+# %%
+import torch
+
+from helpers import attention, dual, formats, gpt, icl, plots, tasks
+from helpers.check import break_it, check
+from helpers.course import assets
+from helpers.widgets import predict, reveal
+
+# %%
+plots.route(here="02")
+
+# %% [markdown]
+# ## 1 · One step is a sum
+#
+# **Recall.** In notebook 01 the state of linear attention was a sum of outer products $v_i \otimes k_i$, one for every token read.
+#
+# **Question.** What does one step of gradient descent do to a weight matrix?
+#
+# Take a linear layer, $W$ `[m d]`: it answers $Wx$. Example $i$ has an input $x_i$ and a target $y_i$; the loss is $\tfrac12 \sum_i \lVert W x_i - y_i \rVert^2$.
+
+# %% [markdown]
+# **By hand.** $W = (0, 0)$; $x_1 = (1, 0)$ with $y_1 = 2$; $x_2 = (1, 1)$ with $y_2 = -1$; learning rate ½.
+#
+# The layer says 0 twice, so it is off by $2$ and by $-1$. The errors, rate included: $e_1 = 1$, $e_2 = -\tfrac12$. Each pulls the
+# weights along *its own input*: $W_1 = 1 \cdot (1, 0) - \tfrac12 \cdot (1, 1) = (\tfrac12, -\tfrac12)$.
+
+# %%
+torch.manual_seed(0)
+w0 = torch.zeros(1, 2)
+inputs, targets = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([[2.0], [-1.0]])
+errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.5)
+print("errors", errors.flatten().tolist(), " new weights", w1.flatten().tolist())
+
+# %% [markdown]
+# In general the **error signal** of example $i$ is minus the gradient at its output, times the learning rate, and the update is
+#
+# $$\Delta W = \sum_i e_i \otimes x_i \tag{2.1}$$
+#
+# errors in the place of values, inputs in the place of keys.
+#
+# {exercise:weight_update}
+
+
+# %% tags=["exercise"]
+def weight_update(errors, inputs):
+    """Equation (2.1). errors: [n m], inputs: [n d] → [m d]."""
+    # BEGIN SOLUTION
+    return errors.T @ inputs
+    # END SOLUTION
+
+
+# %%
+check(weight_update)
+
+# %% [markdown]
+# {solution:weight_update}
+#
+# For our loss the error signals are the misses, scaled:
+#
+# $$e_i = \mathrm{lr}\,(y_i - W x_i), \qquad W_1 = W + \sum_i e_i \otimes x_i \tag{2.2}$$
+#
+# {exercise:gradient_step}
+
+
+# %% tags=["exercise"]
+def gradient_step(w, inputs, targets, lr):
+    """Equation (2.2). w: [m d], inputs: [n d], targets: [n m], lr → (errors [n m], new w [m d])."""
+    # BEGIN SOLUTION
+    errors = lr * (targets - inputs @ w.T)
+    return errors, w + errors.T @ inputs
+    # END SOLUTION
+
+
+# %%
+check(gradient_step)
+
+# %% [markdown]
+# {solution:gradient_step}
+#
+# Is it the gradient? Torch can differentiate, and has no opinion about outer products:
+
+# %%
+rng = torch.Generator().manual_seed(1)
+inputs, targets, w0, x = (
+    torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((5, 4), (5, 3), (3, 4), (4,))
+)
+w = w0.clone().requires_grad_()
+(0.5 * (inputs @ w.T - targets).square().sum()).backward()
+errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)
+print("autograd's step and (2.2) differ by", formats.rounding(w0 - 0.1 * w.grad - w1))
+
+# %% [markdown]
+# ## 2 · Forget the weights
+#
+# Ask the trained layer about a new $x$, and multiply out. The matrix need never be formed:
+#
+# $$W_1 x = W_0 x + \sum_i e_i \,(x_i \cdot x) \tag{2.3}$$
+#
+# Read the sum aloud: compare $x$ with every training input, weigh its error signal by the comparison, add up. That is (1.2), linear attention:
+# the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Irie et al. 2022; the idea is from 1964).
+#
+# {exercise:dual_forward}
+
+
+# %% tags=["exercise"]
+def dual_forward(w0, errors, inputs, x):
+    """Equation (2.3), without an [m d] matrix of its own. w0: [m d], errors: [n m], inputs: [n d], x: [d] → [m]."""
+    # BEGIN SOLUTION
+    return w0 @ x + errors.T @ (inputs @ x)
+    # END SOLUTION
+
+
+# %%
+check(dual_forward)
+
+# %% [markdown]
+# {solution:dual_forward}
+#
+# Three ways to the same answer: the trained layer; the sum over its training set; and notebook 01's attention, the training examples as
+# tokens and $x$ as the last one, which asks and brings no value.
+
+# %%
+q = k = torch.cat([inputs, x[None]])
+v = torch.cat([errors, torch.zeros(1, 3, dtype=torch.float64)])
+attended = attention.linear_attention(q, k, v)[-1]
+answer = dual.dual_forward(w0, errors, inputs, x)
+print("layer and dual form  ", formats.rounding(w1 @ x - answer))
+print("layer and attention  ", formats.rounding(w1 @ x - (w0 @ x + attended)))
+
+# %% [markdown]
+# ## 3 · Many steps
+#
+# The second step starts from $W_1$, so its errors are others. But they are errors, and its inputs are the same inputs:
+#
+# $$W_T x = W_0 x + \sum_{t=1}^{T} \sum_i e_i^{(t)} \,(x_i \cdot x), \qquad e_i^{(t)} = \mathrm{lr}\,(y_i - W_{t-1} x_i) \tag{2.4}$$
+#
+# Attention over the whole training *history*, $T \cdot n$ tokens long.
+#
+# {exercise:unrolled_training}
+
+
+# %% tags=["exercise"]
+def unrolled_training(w0, inputs, targets, lr, steps):
+    """Equation (2.4), full-batch steps. w0: [m d], inputs: [n d], targets: [n m] → ([steps·n m], [steps·n d])."""
+    # BEGIN SOLUTION
+    errors, w = [], w0
+    for _ in range(steps):
+        step, w = gradient_step(w, inputs, targets, lr)
+        errors.append(step)
+    return torch.cat(errors), inputs.repeat(steps, 1)
+    # END SOLUTION
+
+
+# %%
+check(unrolled_training)
+
+# %% [markdown]
+# {solution:unrolled_training}
+#
+# **Break it.** This version takes the errors at $W_0$ again and again. On some data it is right. Find data on which it is wrong.
+
+
+# %%
+def stale(w0, inputs, targets):
+    errors = 0.1 * (targets - inputs @ w0.T)
+    return w0 + 3 * errors.T @ inputs
+
+
+def three_steps(w0, inputs, targets):
+    errors, seen = dual.unrolled_training(w0, inputs, targets, 0.1, 3)
+    return w0 + dual.weight_update(errors, seen)
+
+
+def counterexample():
+    """Inputs (w0 [m d], inputs [n d], targets [n m]) on which `stale` is wrong."""
+    # BEGIN SOLUTION
+    return torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1)  # the second step misses by less
+    # END SOLUTION
+
+
+break_it(stale, three_steps, counterexample)
+
+# %% [markdown]
+# An example comes back in every step with the same input, so its error signals may be added up first: $n$ tokens are enough, however long
+# the training. `dual.trained` keeps one row for every example.
+
+# %%
+errors, history = dual.unrolled_training(w0, inputs, targets, 0.05, 50)
+added, w50 = dual.trained(w0, inputs, targets, 0.05, 50)
+print("history", tuple(errors.shape), " added up", tuple(added.shape))
+print("the same answer:", formats.rounding(dual.dual_forward(w0, errors, history, x) - w50 @ x))
+print("               ", formats.rounding(dual.dual_forward(w0, added, inputs, x) - w50 @ x))
+
+# %% [markdown]
+# ## 4 · Real digits
+#
+# 1,797 handwritten digits, 8 × 8 pixels (scikit-learn's). A linear layer of ten outputs, one a digit, is trained on 1,200 of them by
+# fifty full-batch steps of (2.2); targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
+
+# %%
+from sklearn.datasets import load_digits
+
+digits = load_digits()
+labels, images = torch.tensor(digits.target), torch.tensor(digits.images)
+order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+train, test = order[:1200], order[1200:]
+x = torch.tensor(digits.data) - torch.tensor(digits.data)[train].mean(0)
+x = x / x[train].norm(dim=1).mean()
+targets = torch.eye(10, dtype=torch.float64)[labels]
+w0 = 0.02 * torch.randn(10, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+errors, w = dual.trained(w0, x[train], targets[train], lr=0.004, steps=50)
+said = (x[test] @ w.T).argmax(1)
+print(f"before training {((x[test] @ w0.T).argmax(1) == labels[test]).double().mean():.0%} right,", end=" ")
+print(f"after {(said == labels[test]).double().mean():.0%} of {len(test)} test digits")
+
+# %% [markdown]
+# Now forget $w$. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (2.3), one by one, are the
+# **contributions** of the training examples to the answer:
+#
+# $$c_i = e_i\,(x_i \cdot x), \qquad \sum_i c_i = W_T x - W_0 x \tag{2.5}$$
+#
+# {exercise:contributions}
+
+
+# %% tags=["exercise"]
+def contributions(errors, inputs, x):
+    """Equation (2.5). errors: [n m], inputs: [n d], x: [d] → [n m]."""
+    # BEGIN SOLUTION
+    return errors * (inputs @ x)[:, None]
+    # END SOLUTION
+
+
+# %%
+check(contributions)
+
+# %% [markdown]
+# {solution:contributions}
+#
+# We begin with a digit that the layer gets *wrong*: where would you look for the reason?
+
+# %%
+predict(
+    "reason",
+    "The layer takes an 8 for a 1. Which training digits push it most towards 1, away from 8?",
+    ["1s that look like it", "8s that look like it", "8s that look unlike it"],
+)
+
+# %%
+margins = (x[test] @ w.T).max(1).values - (x[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
+case, wrong, right = (z[margins.argmax()].item() for z in (test, said, labels[test]))
+shares = dual.contributions(errors, x[train], x[case])
+push = shares[:, wrong] - shares[:, right]
+ranked = push.argsort(descending=True)
+print(f"its surest mistake: an {right} taken for a {wrong}, with a lead of {margins.max():.2f}")
+
+
+def shown(places):
+    return [(images[train[i]], f"a {labels[train[i]]}\n{push[i]:+.2f}") for i in places]
+
+
+rows = {"test digit": [(images[case], f"a {right},\ntaken for {wrong}")]}
+rows |= {f"most for {wrong}": shown(ranked[:7]), f"most for {right}": shown(ranked.flip(0)[:7])}
+plots.pictures(rows, "The training examples that this prediction attends to, and their shares of “1” minus “8”")
+
+# %%
+first = (w0[wrong] - w0[right]) @ x[case]
+print(f"1,200 shares {push.sum():+.3f}, from W₀ {first:+.3f}, together {push.sum() + first:+.3f}", end=", ")
+print("the layer's own answer to", formats.rounding((w[wrong] - w[right]) @ x[case] - push.sum() - first))
+for digit, side in ((wrong, push > 0), (right, push < 0)):
+    kinds = labels[train][side].bincount(minlength=10)
+    print(
+        f"for {digit}: {side.sum()} examples, {push[side].sum():+.2f}; {kinds[wrong]} are {wrong}s, {kinds[right]} {right}s"
+    )
+reveal("reason", "1s that look like it.")
+
+# %% [markdown]
+# **What you should see.** Every one of the 1,200 shares is exact, and they sum to the layer's own answer. Two crowds of hundreds of
+# digits pull, each ten times as hard as the lead that is left over in the end: *a prediction is the small difference of two large sums*.
+# And most of a crowd are digits of *other* kinds: an error signal has an entry for every output, of a 4 too.
+
+# %% [markdown]
+# ## 5 · A share is not a cause
+#
+# If the ten examples that pushed hardest had not been there, the answer would have been smaller by their ten shares. Would it? Let us
+# take them away and train again, for 60 test digits, and after fewer and more steps.
+
+# %%
+predict(
+    "retrain",
+    "Fifty steps. Retrained without its ten strongest examples, how much of their shares does the answer really lose?",
+    ["all of it", "about half", "less than a fifth"],
+)
+
+
+# %%
+def removed(steps, count=10, digits=60):
+    """For the answers to some test digits: the shares of their strongest examples, and what retraining loses."""
+    errors, w = dual.trained(w0, x[train], targets[train], 0.004, steps)
+    pairs = []
+    for i in test[:digits]:
+        answer = (w @ x[i]).argmax()
+        shares = dual.contributions(errors, x[train], x[i])[:, answer]
+        rest = train[shares.argsort(descending=True)[count:]]
+        without = dual.trained(w0, x[rest], targets[rest], 0.004, steps)[1]
+        pairs.append((shares.topk(count).values.sum(), (w - without)[answer] @ x[i]))
+    return torch.tensor(pairs).T.numpy()
+
+
+found = {f"{steps} step{'s' * (steps > 1)}": tuple(removed(steps)) for steps in (1, 3, 10, 50)}
+title = "One step: what retraining loses is what the shares say. Fifty: hardly any of it"
+plots.points(found, "shares of the ten strongest examples", "lost when retrained without them", title, diagonal=True)
+
+# %%
+for name, (share, lost) in found.items():
+    print(f"{name:8}  shares {share.mean():.3f}  lost {lost.mean():.3f}  = {lost.sum() / share.sum():.0%}")
+reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the examples that stay make larger errors and do the work.")
+
+# %% [markdown]
+# **What you should see.** After *one* step all points lie on the diagonal: the errors were made at $W_0$ and know nothing of each other. After more
+# steps each example's error depends on what the others have already taught. Take ten away, and 1,190 take over.
+#
+# **What you may conclude.** (2.5) is an exact *account* of a prediction. **What you may not:** that it says what would have been otherwise.
+# An equality shows how a number *is made up*; only an intervention shows what it *depends on*. Keep this for the GPT.
+
+# %% [markdown]
+# ## 6 · Momentum and minibatches
+#
+# (Nothing to fill in.) Other ways to descend change *only the error signals*: an example that is not in the minibatch has error 0 in that
+# step; momentum $\beta$ lets every error go on working, smaller by $\beta$ at each step:
+#
+# $$\Delta W = \sum_i \Big(\sum_t u_i^{(t)}\Big) \otimes x_i, \qquad u_i^{(t)} = \beta\, u_i^{(t-1)} + e_i^{(t)} \tag{2.6}$$
+#
+# Torch's own optimiser, which has never heard of the dual form:
+
+# %%
+layer = torch.nn.Linear(64, 10, bias=False, dtype=torch.float64)
+layer.weight.data.copy_(w0)
+sgd = torch.optim.SGD(layer.parameters(), lr=0.0005, momentum=0.9)
+for _ in range(50):
+    sgd.zero_grad()
+    (0.5 * (layer(x[train]) - targets[train]).square().sum()).backward()
+    sgd.step()
+errors, w = dual.trained(w0, x[train], targets[train], lr=0.0005, steps=50, momentum=0.9)
+print("torch's momentum and (2.6) differ by", formats.rounding(layer.weight - w))
+
+# %%
+kinds = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
+for name, options in kinds.items():
+    lr = 0.004 * (1 - options.get("momentum", 0))
+    errors, w = dual.trained(w0, x[train], targets[train], lr=lr, steps=50, **options)
+    gap = formats.rounding(w0 @ x[case] + dual.contributions(errors, x[train], x[case]).sum(0) - w @ x[case])
+    right = ((x[test] @ w.T).argmax(1) == labels[test]).double().mean()
+    print(f"{name:20} {right:.0%} right, shares sum to the answer: {gap}")
+
+# %% [markdown]
+# *Attention over the training set* is what **every** one of them is. So far the dual form tells none from another. (Momentum comes back in
+# notebook 06, inside attention.)
+
+# %% [markdown]
+# ## 7 · On purpose: training that fails
+#
+# Is the dual form a sign that something has been *learned*? Two cases where nothing has.
+#
+# **Too few examples**: five digits, 64 dimensions. Along the 59 directions that no example has, nothing ever pulls.
+
+# %%
+few = train[:5]
+errors, w = dual.trained(w0, x[few], targets[few], lr=0.4, steps=500)
+blind = x[test[0]] - torch.linalg.lstsq(x[few].T, x[test[0]]).solution @ x[few]  # what no example sees of it
+print("rank of the update", torch.linalg.matrix_rank(w - w0).item(), "of 10")
+print("on what no example sees: trained and untrained layer differ by", formats.rounding((w - w0) @ blind))
+
+# %% [markdown]
+# **Too high a rate.** Each step multiplies the error along a direction of the inputs by $1 - \mathrm{lr}\,\lambda$; above $2/\lambda_{\max}$ it grows.
+
+# %%
+limit = dual.largest_rate(x[train]).item()
+errors, history = dual.unrolled_training(w0, x[train], targets[train], 1.5 * limit, 10)
+w = w0 + dual.weight_update(errors, history)
+gap = (dual.dual_forward(w0, errors, history, x[case]) - w @ x[case]).abs().max() / (w @ x[case]).abs().max()
+loss = (x[train] @ w.T - targets[train]).square().sum(1).mean()
+print(f"largest stable rate {limit:.4f}; at 1.5 times that, 10 steps, the mean loss is {loss:,.0f}")
+print("dual form and layer still agree, relative to the answer:", formats.rounding(gap))
+try:
+    dual.trained(w0, x[train], targets[train], lr=1.5 * limit, steps=2000)
+except ValueError as error:
+    print("2,000 steps:", error)
+
+# %% [markdown]
+# The layer has learned nothing, its answers are absurd, and *still* it attends to its training set, to the last digit. That is the sentence to take along:
+#
+# **The algebra is always true, and therefore proves little.**
+
+# %% [markdown]
+# ## 8 · Back to the GPT
+#
+# A real SGD step on the real GPT. In notebook 04 it is finetuned on many demonstrations; here on one line. What moves is the value projection of each
+# of 30 layers, a linear layer: (2.1) must hold, with a term for every *token*.
+
+# %%
+assets.ensure()
+model = gpt.load("smollm2-135m")
+task = tasks.load("past", shots=1, seed=0, queries=1)
+print("the line:", task.demos[0].text, "->", task.demos[0].label)
+step = icl.value_update(model, task, lr=0.01)
+change = dual.weight_update(step.errors.transpose(0, 1), step.inputs.transpose(0, 1))  # layers in front
+size = step.change.abs().max()
+print("errors", tuple(step.errors.shape), " inputs", tuple(step.inputs.shape), "= tokens, layers, width")
+print("W_after − W_before and Σ e ⊗ x, relative to the change:", formats.rounding((step.change - change) / size))
+
+# %%
+ranks = torch.linalg.matrix_rank(change[::10].double(), rtol=1e-5)
+print(f"tokens {len(step.errors)}; rank of the update: {ranks.min()} to {ranks.max()} of {change.shape[1]}")
+norms = step.errors.norm(dim=-1) * step.inputs.norm(dim=-1)  # [tokens layers]: how large each outer product is
+words = [model.tokenizer.decode(token) for token in model.bos + icl.demo_ids(model, task)[0]]
+share = norms / norms.sum(0)
+print("share of the sum of sizes, mean over layers:")
+print("  ".join(f"{word!r} {part:.0%}" for word, part in zip(words, share.mean(1).tolist(), strict=True)))
+
+# %% [markdown]
+# The start token, notebook 01's sink on which many heads rest, has most; the last token has nothing: no token comes after it, so no loss reaches it, and
+# the rank is four.
+#
+# One line of text, one step, and in every layer the new weights are the old ones plus attention to the line's own tokens. The errors here come from a *loss*:
+# they say in which direction the output should have moved. In notebook 03 the same sum is written by a prompt. There, nobody computes a loss.
+
+# %% [markdown]
+# ## 9 · Aloud, before you go
+#
+# 1. Why is the update of a step of rank at most $n$?
+# 2. What are query, key and value in (2.3)?
+# 3. Why are shares causes after one step, and not after fifty?
+# 4. What does momentum change in the dual form, and what not?
+# 5. A friend shows that a model's answer is attention over its training set, exact to 12 digits. What has she shown about learning?
+
+# %% [markdown]
+# {equations:02}
+#
+# **What comes next.** A gradient step writes errors ⊗ inputs into a matrix; attention writes values ⊗ keys.
+# [03 · Meta-gradients](03_meta_gradients.ipynb) reads the second as the first.
+
+# %%
+del model
+print("memory released")

@@ -1,0 +1,564 @@
+# %% [markdown]
+# # 03 · Meta-gradients
+#
+# **Attention over demonstrations, drawn as a weight update. One linear layer that *is* a gradient step, and a trained one that finds the same
+# solution. Then a real prompt, rewritten as a patch of the real GPT's weights, deleted, and not missed: an equality is cheap, transfer is the test.**
+#
+# *You need: notebooks 01 and 02. About 140 minutes, 70 of them (★) on the core path. No GPU.*
+
+# %%
+import torch
+
+from helpers import attention, dual, formats, gpt, icl, patches, plots, regression, tasks
+from helpers.check import break_it, check
+from helpers.course import assets
+from helpers.widgets import gpt_head, microscope, predict, reveal, toy_head
+
+# %%
+plots.route(here="03")
+
+# %% [markdown]
+# ## 1 · The same sum, written by reading
+#
+# **Recall.** In notebook 02, what stood in the place of values, keys and query?
+#
+# **Question.** A GPT reads demonstrations $X'$ (rows: tokens $x'_i$), then the query's own text $X$. Its last token asks with $q$. One head answers
+#
+# $$F_{\mathrm{ICL}}(q) = W_V [X'; X]^\top \, \mathrm{softmax}\!\left(\frac{[X'; X]\, W_K^\top q}{\sqrt d}\right) \tag{3.1}$$
+#
+# Dai et al. (2022) drop the softmax and the $\sqrt d$: **relaxed** attention. Then the sum over tokens may be pulled together, as in notebook 01, and what the
+# *demonstrations* put into it is a matrix:
+#
+# $$\Delta W_{\mathrm{ICL}} = \sum_i (W_V x'_i) \otimes (W_K x'_i) \tag{3.2}$$
+
+# %% [markdown]
+# Compare with (2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. The paper calls it a **meta-gradient**: what
+# plays the gradient's part.
+#
+# **By hand.** One demonstration token $x' = (1, 2)$, $W_V = (3, 0)$, $W_K$ swaps the two entries. Value 3; key $(2, 1)$; $\Delta W = (6, 3)$. The query
+# $(1, -1)$ gets $6 - 3 = 3$ more than without the demonstration.
+#
+# {exercise:meta_gradient}
+
+
+# %% tags=["exercise"]
+def meta_gradient(w_v, w_k, demos):
+    """Equation (3.2). w_v: [m e], w_k: [d e], demos: [n e] → [m d]."""
+    # BEGIN SOLUTION
+    return (demos @ w_v.T).T @ (demos @ w_k.T)
+    # END SOLUTION
+
+
+# %%
+check(meta_gradient)
+
+# %% [markdown]
+# {solution:meta_gradient}
+#
+# ## 2 · Zero-shot, plus an update
+#
+# The query's own text makes a matrix by the same rule, from $X$. It is what attention has *without* demonstrations: $W_{\mathrm{ZSL}}$. So relaxed attention
+# over everything is
+#
+# $$\tilde F_{\mathrm{ICL}}(q) = \big(W_{\mathrm{ZSL}} + \Delta W_{\mathrm{ICL}}\big)\, q \tag{3.3}$$
+#
+# a linear layer whose weights the demonstrations have updated.
+#
+# {exercise:icl_decomposition}
+
+
+# %% tags=["exercise"]
+def icl_decomposition(w_v, w_k, demos, context, query):
+    """Equation (3.3). w_v: [m e], w_k: [d e], demos: [n' e], context: [n e], query: [d] → (W_ZSL q [m], ΔW_ICL q [m])."""
+    # BEGIN SOLUTION
+    return meta_gradient(w_v, w_k, context) @ query, meta_gradient(w_v, w_k, demos) @ query
+    # END SOLUTION
+
+
+# %%
+check(icl_decomposition)
+
+# %% [markdown]
+# {solution:icl_decomposition}
+
+# %%
+rng = torch.Generator().manual_seed(0)
+w_v, w_k, demos, context, query = (
+    torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((3, 5), (4, 5), (6, 5), (2, 5), (4,))
+)
+everything = torch.cat([demos, context])
+k, v = everything @ w_k.T, everything @ w_v.T
+attended = attention.linear_attention(query.expand(8, 4), k, v)[-1]  # the last token sees all eight
+zero_shot, update = dual.icl_decomposition(w_v, w_k, demos, context, query)
+print("zero-shot", zero_shot.numpy().round(2), " update", update.numpy().round(2))
+print("their sum and relaxed attention over everything differ by", formats.rounding(zero_shot + update - attended))
+
+# %% [markdown]
+# **Break it.** A shortcut: average the demonstrations first, make *one* outer product of the mean token, and count it $n$ times. Find demonstrations
+# for which that is wrong.
+
+
+# %%
+def of_the_mean(w_v, w_k, demos):
+    return len(demos) * dual.meta_gradient(w_v, w_k, demos.mean(0, keepdim=True))
+
+
+def counterexample():
+    """Inputs (w_v [m e], w_k [d e], demos [n e]) on which `of_the_mean` is wrong."""
+    # BEGIN SOLUTION
+    return torch.eye(2), torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # their mean is like neither
+    # END SOLUTION
+
+
+break_it(of_the_mean, dual.meta_gradient, counterexample)
+
+# %% [markdown]
+# A sum of outer products is not the outer product of a sum: *which* value came with *which* key is what $\Delta W$ keeps.
+#
+# ## 3 · Watch it grow
+
+# %%
+predict("rank", "Six demonstration tokens, ΔW is 3 × 4. What is its rank?", ["1", "3", "4", "6"])
+
+# %%
+grown = {f"{n}": dual.meta_gradient(w_v, w_k, demos[:n]).numpy() for n in (1, 2, 3, 4, 6)}
+plots.matrices(
+    grown,
+    "key's entry",
+    "value's entry",
+    "Every demonstration token adds one outer product to ΔW: after 1, 2, 3, 4 and 6",
+)
+for n, dw in grown.items():
+    spectrum = torch.linalg.svdvals(torch.tensor(dw))
+    print(f"{n} tokens: rank {(spectrum > 1e-9).sum()}, singular values {spectrum.numpy().round(1)}")
+reveal("rank", "3: one more with every token, up to the smaller side of the matrix.")
+
+# %% [markdown]
+# **What you may conclude.** (3.3) is exact for relaxed attention, whatever the demonstrations say, even if they are noise, as these are. **What
+# you may not:** that this update *improves* anything. A gradient step's errors come from a loss; these "errors" are values, which no
+# task's loss produced. **Linear attention *can be written* as a gradient step.** Whether a GPT's values *act* like errors of the task is a question for measurement (notebooks 04 and 05).
+
+# %% [markdown]
+# ## 4 · Two views of one computation
+#
+# The microscope shows both readings at once: left, how the query attends to the demonstrations; in the middle the matrix they write; right, what
+# it does to the query, beside what attention did. Take demonstrations away; change the query; switch the softmax on.
+
+# %%
+assets.ensure()
+model = gpt.load("smollm2-135m")
+pairs = """hope hoped, walk walked, take took, play played, think thought, make made, eat ate, run ran,
+give gave, jump jumped, know knew, write wrote, sing sang, bring brought, break broke, come came"""
+lines = ["{} -> {}".format(*pair.split()) for pair in pairs.replace("\n", " ").split(", ")]
+prompt = "".join(f"{line}\n" for line in lines)
+
+# %%
+heads = {"toy": toy_head()}
+for layer, head in ((14, 3), (17, 5), (27, 3)):
+    heads[f"GPT, layer {layer}, head {head}"] = gpt_head(model, [*lines[:6], "go ->"], layer, head)
+microscope(heads, head="GPT, layer 17, head 5")
+
+# %%
+from helpers.microscope import look
+
+for reading in ("relaxed", "softmax"):
+    for name, head in heads.items():
+        view = look(head, len(head.demos), list(head.queries)[-1], reading)
+        print(f"{reading:8} {name:21} {view.residual()}")
+
+# %% [markdown]
+# **What you should see.** *Relaxed*: both readings agree to rounding, whatever head, query and number of demonstrations. *Softmax*: they part, and how far depends on
+# the head. Head 3 of layer 14, which looks at the arrows, is nearly what $\Delta W$ says; head 5 of layer 17, which looks at past tenses, is half; head 3 of
+# layer 27 hardly looks at the demonstrations, and what it does with them points the other way.
+#
+# Weights that must sum to one are no product of a matrix with $q$: a further demonstration takes weight *away* from all others.
+
+# %% [markdown]
+# ## 5 · How wrong is the relaxation, in a real GPT?
+#
+# The paper argues with relaxed attention and measures a GPT with softmax. How far apart are the two? Three real prompts; at the last token of each,
+# every head's true output, and what the relaxed form makes of the *same* queries, keys and values. Two yardsticks: a head that does not look at
+# all (the plain mean of its values), and softmax to first order, $(1 + s_i - \bar s)/n$ with $s_i$ the scaled score: the relaxation that calculus would suggest.
+
+# %%
+predict(
+    "relaxed",
+    "Cosine of true and relaxed head output, median over 270 heads?",
+    ["above 0.9", "0.5 to 0.9", "0 to 0.5", "below 0"],
+)
+
+
+# %%
+def outputs(model, text):
+    """Every head's output at the last token [layers heads d_head]: true, and three ways without softmax."""
+    read = gpt.heads(model, text)
+    raw = (read.q[:, :, -1:] @ read.k.mT).double()
+    n, scaled = raw.shape[-1], raw / read.q.shape[-1] ** 0.5
+    weights = {"softmax": scaled.softmax(-1), "relaxed": raw, "mean": torch.full_like(raw, 1 / n)}
+    weights["first order"] = (1 + scaled - scaled.mean(-1, keepdim=True)) / n
+    negative.append((raw < 0).double().mean().item())
+    return {way: (w @ read.v.double())[:, :, 0] for way, w in weights.items()}
+
+
+negative = []
+texts = [prompt + "go ->"]
+for name in ("mr", "source-letters"):
+    task = tasks.load(name, shots=8, seed=0, queries=1)
+    texts.append(icl.build_prompt(task.template, [(d.text, d.label) for d in task.demos], task.queries[0].text))
+found = [outputs(model, text) for text in texts]
+
+# %%
+cosines = {}
+for way in ("relaxed", "first order", "mean"):
+    cosines[way] = torch.stack([torch.cosine_similarity(o["softmax"], o[way], dim=-1) for o in found])
+panels = {"relaxed": cosines["relaxed"].mean(0).T.numpy()}
+plots.matrices(
+    panels,
+    "layer",
+    "head",
+    "Above layer 10 hardly any relaxed head points where the true one does (cosines, mean of 3 prompts)",
+)
+for way, values in cosines.items():
+    high, low = ((values > 0.9).double().mean(), (values < 0).double().mean())
+    print(f"{way:11} median cosine {values.median():+.2f}; above 0.9 in {high:.0%} of heads, below 0 in {low:.0%}")
+print("raw scores below zero:", ", ".join(f"{share:.0%}" for share in negative), "in the three prompts")
+
+# %%
+ratio = torch.stack([o["relaxed"].norm(dim=-1) / o["softmax"].norm(dim=-1) for o in found])
+low, middle, high = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
+print(f"length, relaxed over true: median {middle:,.0f}, 90 % of heads between {low:,.0f} and {high:,.0f}")
+reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is another function.")
+
+# %% [markdown]
+# **What you should see.** In layer 0 most heads agree. Further up the relaxed output points *away* from the true one more often than towards it, and is thousands of times longer.
+# The plain mean, which looks at nothing, comes closer. Why? Softmax does not care if the same number is added to all scores; the relaxed form does. In this GPT three
+# quarters of the raw scores are negative: softmax gives those tokens little weight, the relaxed form *subtracts* their values. To first order, where the mean is
+# taken out, the likeness comes back.
+#
+# **What you may conclude.** In this model (3.3) is no approximation of what the heads compute. **What you may not:** that the paper's measurements are void (they are taken on
+# the true model, with softmax), nor that no other reading of softmax as a step exists: section 8 has one.
+
+# %% [markdown]
+# ## 6 · A layer that is a gradient step
+#
+# So far a *likeness of form*. Now something sharp. Johannes von Oswald and colleagues (2022) chose the weights of one linear attention layer so
+# that it performs *the* gradient step of notebook 02, on a real loss, from examples in its context.
+#
+# A token holds an example, $e_j = (x_j, y_j)$; the query's token is $(x, -W_0 x)$. A layer moves every token:
+#
+# $$e \leftarrow e + P \sum_{j \in \mathrm{demos}} (W_V e_j)\,(W_K e_j \cdot W_Q e) \tag{3.4}$$
+#
+# It is to leave $W_1 x$ in the query's last entries, up to the sign.
+
+# %% [markdown]
+# **By hand, for the sign.** $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$. The layer says $2$, is off by $2$; $e_1 = 1$; $W_1 = 1 + 1 \cdot 2 = 3$. Query $x = 1$: token
+# $(1, -1)$, wanted $(1, -3)$.
+#
+# Comparing by $x$ alone: $2 \cdot 1 = 2$. What must be added to the last entry is $-e_1 \cdot 2$: so the value must be *minus* the miss, $W_0 x_1 - y_1 = -2$,
+# and $P$ the rate: $-1 + \tfrac12 \cdot (-2) \cdot 2 = -3$. Why the minus? Because the demonstrations' tokens are moved by the same rule: their last entry
+# becomes $y_j - \Delta W x_j$, what is *left to explain*, ready for the next layer.
+
+# %% [markdown]
+# {exercise:gd_as_attention}
+
+
+# %% tags=["exercise"]
+def gd_as_attention(w0, lr):
+    """Weights of (3.4) for tokens (x, y). w0: [m d], lr → {"w_q", "w_k", "w_v", "p"}, each [d+m d+m]."""
+    # BEGIN SOLUTION
+    m, d = w0.shape
+    looks = torch.zeros(d + m, d + m, dtype=w0.dtype)
+    looks[:d, :d] = torch.eye(d)
+    values = torch.zeros_like(looks)
+    values[d:, :d], values[d:, d:] = w0, -torch.eye(m)
+    return {"w_q": looks, "w_k": looks, "w_v": values, "p": lr * torch.eye(d + m, dtype=w0.dtype)}
+    # END SOLUTION
+
+
+# %%
+check(gd_as_attention)
+
+# %% [markdown]
+# {solution:gd_as_attention}
+
+# %%
+w0, inputs, targets, x = (
+    torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((2, 4), (7, 4), (7, 2), (4,))
+)
+layer = regression.gd_as_attention(w0, lr=0.1)
+token = torch.cat([x, -w0 @ x])[None]
+moved = regression.attend(layer, torch.cat([inputs, targets], 1), token)[0]
+w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)[1]
+print("the layer and one gradient step differ by", formats.rounding(-moved[4:] - w1 @ x))
+print("left as it was, the x part:", formats.rounding(moved[:4] - x))
+
+# %% [markdown]
+# No relaxation, no approximation, no metaphor: these weights *are* a gradient step on a squared loss. But somebody chose them.
+#
+# ## 7 · Would training choose them?
+#
+# We give a layer of linear attention random weights, all four matrices free, and train it to do regression in context: each task has a teacher
+# $w$ of its own, ten examples $(x_i, w \cdot x_i)$ and one query, all in ten dimensions. Nothing in the training mentions gradients.
+#
+# To know what it *could* reach: the one rate that makes a single step from $W = 0$ best, on average over tasks:
+#
+# $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2}, \qquad p_b = \sum_i y_{b,i}\,(x_{b,i} \cdot x_b) \tag{3.5}$$
+#
+# ($p$ is the prediction after a step of rate 1. Where papers take the mean over $n$ examples as the loss, their rate is $n \cdot \mathrm{lr}$.)
+
+# %% [markdown]
+# {exercise:best_step_size}
+
+
+# %% tags=["exercise"]
+def best_step_size(inputs, targets, x, y):
+    """Equation (3.5). inputs: [b n d], targets: [b n], x: [b d], y: [b] → float."""
+    # BEGIN SOLUTION
+    p = torch.einsum("bn,bnd,bd->b", targets, inputs, x)
+    return ((y * p).sum() / (p * p).sum()).item()
+    # END SOLUTION
+
+
+# %%
+check(best_step_size)
+
+# %% [markdown]
+# {solution:best_step_size}
+
+# %%
+predict(
+    "trained",
+    "Ten examples, ten dimensions. How will the trained layer's loss compare with the best single step's?",
+    ["clearly lower", "the same", "clearly higher"],
+)
+
+# %% tags=["nbval-ignore-output"]
+learned = regression.learn(n=10, d=10, seed=0)
+test = regression.draw(100_000, 10, 10, seed=10**6)
+lr = regression.best_step_size(test.inputs, test.targets, test.x, test.y)
+step = regression.gd_as_attention(torch.zeros(1, 10), lr)
+said = {"learned layer": regression.predict(learned.layers, test), "best single step": regression.predict([step], test)}
+for name, predictions in said.items():
+    print(f"{name:16} loss {regression.loss(predictions, test):.3f}")
+print(f"zero, always     loss {test.y.square().mean():.3f}")
+print(f"correlation of their predictions {torch.corrcoef(torch.stack(list(said.values())))[0, 1]:.4f}")
+
+# %% tags=["nbval-ignore-output"]
+passed = torch.arange(2000)[::40]
+best = regression.theory(10, 10)[1]
+curve = {"learned layer": ((passed + 1).numpy(), learned.losses.reshape(-1, 40).mean(1).numpy())}
+curve["best single step"] = (torch.tensor([1, 2000]).numpy(), torch.tensor([best, best]).numpy())
+plots.lines(
+    curve,
+    "training step",
+    "squared error of the query",
+    "The loss falls to that of the best single step, and stays there",
+)
+matrix = regression.step_matrix(learned.layers[0])
+panels = {"learned": matrix.numpy(), "theory: lr · I": (regression.theory(10, 10)[0] * torch.eye(10)).numpy()}
+plots.matrices(panels, "entry of x", "entry of x_i", "What is done to x before it meets the examples")
+
+# %%
+reveal("trained", "the same: it found the step, and no more than one step fits into one such layer.")
+
+# %% [markdown]
+# **Recorded**, six seeds each; $\eta = n \cdot \mathrm{lr}$:
+
+# %% [markdown]
+# {result:one step}
+
+# %% [markdown]
+# **What you should see.** The curve comes down to the level of the best single step and stays; the learned matrix is a multiple of the identity, with the theoretical rate. Mahankali
+# et al. (2023) proved that for one layer of linear attention on this task the gradient step is the optimum.
+#
+# **What you may conclude.** There *are* transformers that do in-context learning by gradient descent, and training finds them. **What you may not:** that yours is
+# one. This layer has no softmax, no MLP, tokens made of pairs, and saw nothing but regression. (Shen et al. 2023 make that objection to the whole line of work.)
+
+# %% [markdown]
+# **On purpose: inputs that teach nothing.**
+
+# %%
+try:
+    regression.best_step_size(torch.zeros(3, 10, 10), test.targets[:3], test.x[:3], test.y[:3])
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ## 8 · Optional: three ways to go on
+#
+# <details><summary>Outside its training distribution</summary>
+#
+# Scale all inputs by $s$. A gradient step with a fixed rate then overshoots: its update grows as $s^2$ in the inputs. A layer that *is* that step must fail in the same way. The
+# cell below shows both.
+#
+# </details>
+#
+# <details><summary>Two layers against two steps (recorded)</summary>
+#
+# {result:layers}
+#
+# </details>
+#
+# <details><summary>Softmax as a normalised step (Ren and Liu 2023)</summary>
+#
+# $e^{k \cdot q} = \varphi(k) \cdot \varphi(q)$ for features $\varphi$ with infinitely many entries (all products of entries of $k$, scaled). So softmax attention is
+# $\big(\sum_i v_i \otimes \varphi(k_i)\big)\varphi(q)$, a step in feature space, *divided* by $\sum_i \varphi(k_i) \cdot \varphi(q)$. The division depends on the query: no single matrix does it.
+#
+# </details>
+
+# %% tags=["nbval-ignore-output"]
+scales = (0.5, 0.75, 1, 1.25, 1.5, 2)
+errors = {"learned layer": [], "the same single step": []}
+for scale in scales:
+    other = regression.draw(20_000, 10, 10, seed=7, scale=scale)
+    for name, layers in zip(errors, (learned.layers, [step]), strict=True):
+        errors[name].append(regression.loss(regression.predict(layers, other), other) / other.y.square().mean().item())
+shown = {name: (torch.tensor(scales).numpy(), torch.tensor(values).numpy()) for name, values in errors.items()}
+plots.lines(
+    shown,
+    "inputs scaled by",
+    "squared error, relative to saying 0",
+    "Outside its training distribution the layer fails as the step does",
+)
+
+# %% [markdown]
+# ## 9 · The prompt as a patch
+#
+# Back to the real GPT, with softmax, 30 layers, MLPs. Is there an *exact* sense in which a prompt changes weights? There is (Dherin et al. 2025).
+# Look at one layer at the last token. Without the prompt its MLP is handed the vector *before*; with the prompt, *after*. Change the MLP's first
+# weights $W$ so that they make of *before* what they made of *after*, by the smallest change that does it:
+#
+# $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2}, \qquad (W + \Delta W)\,\mathrm{before} = W\,\mathrm{after} \tag{3.6}$$
+#
+# **By hand.** $W = (1, 2)$, before $(1, 0)$, after $(0, 1)$: $W(\mathrm{after} - \mathrm{before}) = 1$; $\Delta W = (1, 0)$; and $(2, 2) \cdot (1, 0) = 2 = W\,\mathrm{after}$.
+
+# %% [markdown]
+# {exercise:rank_one_patch}
+
+
+# %% tags=["exercise"]
+def rank_one_patch(w, before, after):
+    """Equation (3.6). w: [m d], before: [d], after: [d] → ΔW [m d]."""
+    # BEGIN SOLUTION
+    return torch.outer(w @ (after - before), before) / (before @ before)
+    # END SOLUTION
+
+
+# %%
+check(rank_one_patch)
+
+# %% [markdown]
+# {solution:rank_one_patch}
+#
+# What attention added to the stream itself is made up for by one constant vector a layer, a **shift**. Layer by layer, from below: `patches.absorb`.
+# Sixteen verbs in the prompt; neither *go* nor *see* is among them.
+
+# %%
+before = model.fingerprint()
+patch = patches.absorb(model, prompt, "go ->")
+behind, alone = patches.next_token(model, prompt + "go ->"), patches.next_token(model, "go ->")
+with patches.patched(model, patch):
+    instead, answer = patches.next_token(model, "go ->"), gpt.complete(model, "go ->", tokens=3)
+print("with the prompt:        ", repr(model.tokenizer.decode(behind.argmax())))
+print("prompt deleted, patched:", repr(model.tokenizer.decode(instead.argmax())), f" goes on: {answer!r}")
+print("prompt deleted, nothing:", repr(model.tokenizer.decode(alone.argmax())))
+apart = [formats.rounding((logits - behind) / behind.abs().max()) for logits in (instead, alone)]
+print("largest difference of 49,152 logits, relative to the largest logit:", apart[0], " without patch:", apart[1])
+print("weights given back to the last bit:", model.fingerprint() == before)
+
+# %% [markdown]
+# Thirty patches of rank one and thirty shifts: the prompt is gone, and no logit has noticed. Softmax and all. In-context learning *is* a weight update?
+#
+# The patch was computed for *go*. If the prompt has taught the weights **the past tense**, the patch should serve other verbs.
+
+# %%
+predict(
+    "transfer",
+    "The patch made for “go”, put to the question “see ->”: what does the GPT say?",
+    ["saw", "went", "nonsense"],
+)
+
+# %%
+for word in ("see", "sleep", "build"):
+    with patches.patched(model, patch):
+        answer = gpt.complete(model, f"{word} ->", tokens=3)
+    shown = gpt.complete(model, prompt + f"{word} ->", tokens=1)
+    print(f"{word} ->  with the prompt: {shown:8} with the patch made for go: {answer}")
+
+# %%
+reveal("transfer", "went. The patch holds the answer, not the rule.")
+predict(
+    "mean", "The mean of the patches for 16 other verbs, put to “see ->”?", ["saw", "another verb's past", "nonsense"]
+)
+
+# %%
+others = "sleep fly build say find tell feel leave keep begin speak read grow draw drive try"
+verbs = others.split(" ")
+average = patches.mean([patches.absorb(model, prompt, f"{verb} ->") for verb in verbs])
+with patches.patched(model, average):
+    for word in ("see", "go", "hold", "win", "teach", "buy"):
+        print(f"{word} ->{gpt.complete(model, f'{word} ->', tokens=3).split(chr(10))[0]}")
+
+# %%
+reveal("mean", "saw, as it happens. For the other five words it is the past tense of some other verb.")
+
+# %% [markdown]
+# **Recorded**: 40 words of three tasks, three draws of demonstrations; share of words whose answer's first token comes first:
+
+# %% [markdown]
+# {result:patches}
+
+# %% [markdown]
+# **What you should see.** *Own patch*: as the prompt, word for word. *Another word's*: hardly anything, on all three tasks. The *mean* of sixteen keeps a part, most on
+# past tenses. And the last columns take the patch apart: the rank-one changes of the weights *alone* do nothing; the shifts alone do all that is needed for past
+# tenses, and a part of it elsewhere. A shift is what attention brought, written down as a constant.
+#
+# **What you may conclude.** For one query the prompt *can be written* as a change of weights. **What you may not:** that the weights have learned the task: the
+# change does not serve the next query, and most of the answer does not sit in the weights at all.
+
+# %% [markdown]
+# ## 10 · What an equality shows
+#
+# Twice on this page a prompt became a weight update, exactly: (3.3) with relaxed attention, (3.6) without any relaxation. Both hold for *any* model and *any* prompt, nonsense too, because
+# both are ways of writing a sum. **An equality is cheap; transfer is the test.** (3.4) is another matter: there the update is the gradient of a loss on the
+# demonstrations, and it serves every query. To show *that* for a GPT one has to measure. Notebook 04 begins: finetuning's own update of attention, and the prompt's, side by side.
+
+# %%
+options = [
+    "GPTs learn in context by gradient descent",
+    "a linear attention layer can learn to do one gradient step in context",
+    "attention and gradient descent are the same",
+]
+predict("sentence-03", "Which sentence do sections 6 and 7 allow?", options)
+
+# %%
+reveal("sentence-03", options[1] + ". What a GPT does, they do not touch.")
+
+# %% [markdown]
+# ## 11 · Aloud, before you go
+#
+# 1. What plays the error's part in (3.2), and who computed it?
+# 2. Which step from (3.1) to (3.3) is not exact, and how far off is it in this GPT?
+# 3. Why is the query's token $(x, -W_0 x)$ and not $(x, W_0 x)$?
+# 4. One layer of linear attention is trained longer. Can it beat the best single step?
+# 5. A patch reproduces a prompt's answer to five digits. Name an experiment that tells whether it holds a *rule*.
+
+# %% [markdown]
+# ## 12 · Equations so far
+#
+# The equations of the course so far, the functions that compute them, and the tests that prove them (`tests/`).
+#
+# {equations:01}
+
+# %% [markdown]
+# {equations:02}
+
+# %% [markdown]
+# {equations:03}
+
+# %% [markdown]
+# **What comes next.** [04 · in context against finetuned](04_icl_vs_finetuning.ipynb): the same GPT, really finetuned, and compared from inside.
+
+# %%
+del model
+print("memory released")
