@@ -65,7 +65,9 @@ def test_a_fact_is_a_number_with_its_interval():
 
 
 def test_the_readme_shows_what_was_recorded():
-    assert results.table() in (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for table in (results.table(), results.one_step_table(), results.patches_table()):
+        assert table in readme
 
 
 def test_the_first_layer_holds_what_cannot_have_been_learned():
