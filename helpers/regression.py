@@ -4,19 +4,22 @@ A token is e_i = (x_i, y_i); the query is (x, −W₀x). A layer of linear self-
 keys and values from the demonstrations only; minus the query's last entry is the prediction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float
+from scipy import optimize
 from torch import Tensor, nn
 from tqdm.auto import trange
 
-from helpers import dual
+from helpers import cache, dual
 from helpers.dual import Rate
 from helpers.shapes import checked
 
+CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (dual.__file__, __file__)))  # as imported
 Weights = dict[str, Tensor]  # "w_q", "w_k", "w_v", "p" of one layer, each [e e]
 
 
@@ -113,6 +116,24 @@ def best_step_size(
     if not p.any():
         raise ValueError("best_step_size: every prediction is 0 whatever the rate: are the inputs or targets all zero?")
     return ((y * p).sum() / (p * p).sum()).item()
+
+
+def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") -> tuple[float, float]:
+    """The best lr of (3.5) and its loss in expectation, from the inputs' second and fourth moments.
+
+    Gaussian: 1 / (n + d + 1), and d (d + 1) / (n + d + 1).
+    """
+    second, fourth = {"gaussian": (1.0, 3.0), "uniform": (1 / 3, 1 / 5)}[inputs]
+    lr = second / (fourth + (n + d - 2) * second**2)
+    return lr, d * second * (1 - n * second * lr)
+
+
+def tuned(layers: Callable[..., list[Weights]], start: Sequence[float], tasks: Tasks) -> tuple[list[float], float]:
+    """The numbers that `layers(*numbers)` predicts these tasks best with, by Nelder and Mead, and the loss."""
+    found = optimize.minimize(
+        lambda numbers: loss(predict(layers(*numbers.tolist()), tasks), tasks), start, method="Nelder-Mead"
+    )
+    return found.x.tolist(), float(found.fun)
 
 
 def loss(predictions: Float[Tensor, " b"], tasks: Tasks) -> float:

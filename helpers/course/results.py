@@ -18,7 +18,7 @@ from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers import cache, gpt, icl, metrics, tasks
+from helpers import cache, gpt, icl, metrics, patches, regression, tasks
 from helpers.course import ROOT, CourseError
 from helpers.gpt import GPT
 from helpers.icl import Internals, Predictions
@@ -64,6 +64,7 @@ class Experiment:
 
     cells: Callable[[], Iterator[dict]]
     measure: Callable[..., dict]
+    real: bool = True  # about the real GPT, which `measure` then takes first
 
 
 def shots(name: str) -> int:
@@ -247,6 +248,92 @@ def per_layer(values: Tensor) -> list[float | None]:
     return [None if np.isnan(mean) else round(mean, 4) for mean in values.double().mean(0).tolist()]
 
 
+DESIGNS = (("gaussian", 10, 10), ("gaussian", 20, 5), ("uniform", 10, 10))  # inputs, demonstrations, width
+
+
+def one_step_cells() -> Iterator[dict]:
+    for inputs, n, d in DESIGNS:
+        for seed in range(6):
+            yield {"inputs": inputs, "n": n, "d": d, "seed": seed}
+
+
+def one_step(inputs: str, n: int, d: int, seed: int) -> dict:
+    """A trained layer of linear attention beside the best single step, on 200,000 fresh tasks."""
+    layer, test = (
+        regression.learn(n, d, seed=seed, inputs=inputs).layers[0],
+        regression.draw(200_000, n, d, 10**6, inputs),
+    )
+    lr = regression.best_step_size(test.inputs, test.targets, test.x, test.y)
+    step = [regression.gd_as_attention(torch.zeros(1, d), lr)]
+    matrix, said = regression.step_matrix(layer), [regression.predict(layers, test) for layers in ([layer], step)]
+    losses = [regression.loss(predictions, test) for predictions in said]
+    return {
+        "learned": round(losses[0], 5),
+        "best": round(losses[1], 5),
+        "correlation": round(torch.corrcoef(torch.stack(said))[0, 1].item(), 6),
+        "eta learned": round(n * matrix.diag().mean().item(), 4),
+        "eta best": round(n * lr, 4),
+        "off the diagonal": round((matrix - matrix.diag().diag()).abs().max().item() / matrix.diag().mean().item(), 4),
+    }
+
+
+def layer_cells() -> Iterator[dict]:
+    for layers in (1, 2):
+        for way in ("steps", "GD++"):
+            yield {"way": way, "layers": layers, "seed": 0}
+        for seed in range(5):
+            yield {"way": "learned", "layers": layers, "seed": seed}
+
+
+def layers_against_steps(way: str, layers: int, seed: int, n: int = 10, d: int = 10) -> dict:
+    """Loss on 100,000 fresh tasks of stacked layers: learned, or gradient steps and GD++ with their numbers tuned."""
+    test, numbers = regression.draw(100_000, n, d, 10**6, "uniform"), None
+    if way == "learned":
+        stack = regression.learn(n, d, layers, seed, 2000 * layers, inputs="uniform").layers
+    else:
+        plus = way == "GD++"  # every layer has a rate, and every one but the last moves the inputs to some use
+
+        def build(*numbers: float) -> list[regression.Weights]:
+            gammas = (*numbers[layers:], 0.0) if plus else [0.0] * layers
+            return [regression.gd_plus_plus(d, abs(lr), gamma) for lr, gamma in zip(numbers, gammas, strict=False)]
+
+        some = regression.draw(20_000, n, d, seed, "uniform")
+        starts = [[0.15] * layers + [gamma] * ((layers - 1) * plus) for gamma in (0.0, 0.1, 0.2)]
+        numbers = min((regression.tuned(build, start, some) for start in starts), key=lambda found: found[1])[0]
+        stack = build(*numbers)
+    return {"loss": round(regression.loss(regression.predict(stack, test), test), 5), "numbers": numbers}
+
+
+def patch_cells() -> Iterator[dict]:
+    for name in FREE:
+        for seed in DRAWS[:3]:
+            yield {"task": name, "seed": seed}
+
+
+def patched_answers(model: GPT, task: str, seed: int, queries: int = 40, averaged: int = 16) -> dict:
+    """First token of the answer right (1) or not, a mark a query: with the prompt, and without it under patches."""
+    drawn = tasks.load(task, shots(task), seed, queries=queries)
+    shown = [(demo.text, demo.label) for demo in drawn.demos]
+    asked = [icl.build_prompt(drawn.template, [], query.text) for query in drawn.queries]
+    prompt = icl.build_prompt(drawn.template, shown, drawn.queries[0].text).removesuffix(asked[0])
+    made = [patches.absorb(model, prompt, text) for text in asked]
+    marks, apart = {}, 0.0
+    for place, (query, text) in enumerate(zip(drawn.queries, asked, strict=True)):
+        others = [made[(place + step) % queries] for step in range(1, averaged + 1)]
+        right = {ids[0] for ids in icl.answer_ids(model, drawn, query)}
+        own, behind = made[place], patches.next_token(model, prompt + text)
+        used = {"own": own, "another's": others[0], "mean": patches.mean(others)}
+        used |= {"only weights": replace(own, shift=0 * own.shift), "only shift": replace(own, left=0 * own.left)}
+        said = {"prompt": behind, "nothing": patches.next_token(model, text)}
+        for name, patch in used.items():
+            with patches.patched(model, patch):
+                said[name] = patches.next_token(model, text)
+        apart = max(apart, (said["own"] - behind).abs().max().item())
+        for name, logits in said.items():
+            marks[name] = marks.get(name, "") + "01"[logits.argmax().item() in right]
+    return {"right": marks, "largest difference": float(f"{apart:.1e}")}
+
+
 EXPERIMENTS = {
     "templates": Experiment(template_cells, try_template),
     "rates": Experiment(rate_cells, try_rate),
@@ -255,6 +342,9 @@ EXPERIMENTS = {
     "rounding": Experiment(rounding_cells, rounding),
     "curve_rates": Experiment(curve_cells("dev"), curve),
     "curves": Experiment(curve_cells("test"), curve),
+    "one_step": Experiment(one_step_cells, one_step, real=False),
+    "layers": Experiment(layer_cells, layers_against_steps, real=False),
+    "patches": Experiment(patch_cells, patched_answers),
 }
 
 
@@ -331,11 +421,12 @@ def table() -> str:
 
 
 def fact(key: str) -> str:
-    """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; inside TASK AT SERIES; table;
-    rank TASK SERIES; recovery TASK [KIND]; level; curve NAME: PASSES."""
+    """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; inside TASK AT SERIES;
+    table, one step, layers, patches; rank TASK SERIES; recovery TASK [KIND]; level; curve NAME: PASSES."""
+    tables = {"table": inside_table, "one step": one_step_table, "layers": layers_table, "patches": patches_table}
+    if key in tables:
+        return tables[key]()
     what, *arguments = key.split()
-    if what == "table":
-        return inside_table()
     if what == "inside":
         return f"{np.nanmean(layers(arguments[0], ' '.join(arguments[2:]), arguments[1])):.2f}".replace("-", "−")
     if what == "rank":
@@ -396,6 +487,59 @@ def inside_table() -> str:
     return "\n".join(lines)
 
 
+def one_step_table() -> str:
+    """Trained layers beside the best single step on the same tasks; over the seeds the worst, or lowest–highest."""
+    lines = [
+        "| inputs | n | d | loss ÷ best step's | correlation ≥ | η learned | η best | theory | off the diagonal |",
+        "|---" * 9 + "|",
+    ]
+    for inputs, n, d in DESIGNS:
+        rows = [
+            r["result"]
+            for r in read("one_step")
+            if (r["cell"]["inputs"], r["cell"]["n"], r["cell"]["d"]) == (inputs, n, d)
+        ]
+        learned = [row["eta learned"] for row in rows]
+        cells = [inputs, str(n), str(d), f"{max(row['learned'] / row['best'] for row in rows):.4f}"]
+        cells += [f"{min(row['correlation'] for row in rows):.5f}", f"{min(learned):.3f}–{max(learned):.3f}"]
+        cells += [f"{rows[0]['eta best']:.3f}", f"{n * regression.theory(n, d, inputs)[0]:.3f}"]
+        lines.append(f"| {' | '.join(cells)} | {max(row['off the diagonal'] for row in rows):.1%} |")
+    return "\n".join(lines)
+
+
+def layers_table() -> str:
+    """Loss of one and two layers: tuned gradient steps, tuned GD++, and learned [lowest–highest seed]."""
+    lines = ["| layers | gradient steps | GD++ | learned |", "|---" * 4 + "|"]
+    for layers in (1, 2):
+        found = {way: [] for way in ("steps", "GD++", "learned")}
+        for row in (row for row in read("layers") if row["cell"]["layers"] == layers):
+            found[row["cell"]["way"]].append(row["result"]["loss"])
+        low, high = min(found["learned"]), max(found["learned"])
+        lines.append(f"| {layers} | {found['steps'][0]:.3f} | {found['GD++'][0]:.3f} | {low:.3f}–{high:.3f} |")
+    return "\n".join(lines)
+
+
+PATCHED = {
+    "prompt": "with the prompt",
+    "own": "own patch, no prompt",
+    "another's": "another word's patch",
+    "mean": "mean of 16 others'",
+    "only weights": "own, without shifts",
+    "only shift": "own, only shifts",
+    "nothing": "nothing",
+}
+
+
+def patches_table() -> str:
+    """Share of words whose answer's first token comes first, mean over the draws, under every patch."""
+    lines = [f"| task | {' | '.join(PATCHED.values())} |", "|---" * (len(PATCHED) + 1) + "|"]
+    for task in FREE:
+        rows = [row["result"]["right"] for row in read("patches") if row["cell"]["task"] == task]
+        cells = [f"{np.mean([share(row[name]) for row in rows]):.2f}" for name in PATCHED]
+        lines.append(f"| `{task}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def grouped(rows: Iterable[tuple[str, float, float]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Points (name, x, y) as the x and the y of every name."""
     found: dict[str, list[tuple[float, float]]] = {}
@@ -447,10 +591,10 @@ def record(name: str) -> None:
     if not missing:
         print(f"{name}: all {len(done)} cells are recorded in {path.relative_to(ROOT)}")
         return
-    model = gpt.load()
+    model = gpt.load() if experiment.real else None
     for cell in tqdm(missing, desc=name, unit="cell"):
         start = time.perf_counter()
-        result = experiment.measure(model, **cell)
+        result = experiment.measure(*([model] if experiment.real else []), **cell)
         row = {
             "cell": cell,
             "result": result,
@@ -460,18 +604,20 @@ def record(name: str) -> None:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def provenance(model: GPT, name: str) -> dict:
+def provenance(model: GPT | None, name: str) -> dict:
     """Model, versions, device, date and command: what it takes to get the same numbers again."""
-    return {
-        "model": model.name,
-        "weights": model.fingerprint(),
-        "code": icl.CODE[:12],
+    about = {"model": "linear self-attention", "weights": "drawn and trained by the seed", "code": regression.CODE[:12]}
+    device = f"cpu, {torch.get_num_threads()} threads, float32"
+    if model is not None:
+        about = {"model": model.name, "weights": model.fingerprint(), "code": icl.CODE[:12]}
+        device = f"{model.device.type}, {torch.get_num_threads()} threads, {str(model.dtype).removeprefix('torch.')}"
+    return about | {
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        "device": f"{model.device.type}, {torch.get_num_threads()} threads, {str(model.dtype).removeprefix('torch.')}",
+        "device": device,
         "date": datetime.date.today().isoformat(),
         "command": f"python -m helpers results {name}",
     }
