@@ -1,4 +1,4 @@
-"""Causal attention five ways: softmax, and without it as one product, a recurrence, chunks, and normalised.
+"""Causal attention: softmax, and without it as one product, a recurrence, chunks, and normalised; then with momentum.
 
 The paper writes vectors as columns; here a token is a row, and any batch and head dimensions lead.
 
@@ -11,16 +11,20 @@ The paper writes vectors as columns; here a token is a row, and any batch and he
 | q       | query           | [d]                 | the query vector of the last token                 |
 | W₀, ΔW  | w0, dw          | [m d]               | initial weights and their update                   |
 | e_i     | errors          | [n m]               | error signal of example i, learning rate included  |
-| η       | eta             | scalar              | momentum                                           |
+| η       | eta             | scalar, or [heads]  | momentum                                           |
 """
 
+from numbers import Real
 from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from helpers.shapes import Within, checked
+
+Momentum = Annotated[Real | Tensor, Within(0, 1, "at 1 nothing is ever forgotten and the sum grows with every token")]
 
 
 @checked
@@ -81,10 +85,130 @@ def normalized_linear_attention(
 ) -> Float[Tensor, "*batch n m"]:
     """(1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
-    outputs = chunked_linear_attention(_positive(q), _positive(k), torch.cat([v, ones], -1), chunk)
+    outputs = chunked_linear_attention(positive(q), positive(k), torch.cat([v, ones], -1), chunk)
     return outputs[..., :-1] / outputs[..., -1:]
 
 
-def _positive(x: Tensor) -> Tensor:
+def positive(x: Tensor) -> Tensor:
     """φ(x) = elu(x) + 1, written so that it stays positive: e^x and not (e^x − 1) + 1 below zero."""
     return torch.where(x > 0, x + 1, x.clamp(max=0).exp())
+
+
+# Momentum. η is one number for all, or a tensor with one number a head or whatever else broadcasts over the dimensions
+# before [n m]; it may be a parameter that is learned, also from exactly 0, where its gradient is not zero.
+
+
+@checked
+def momentum_gradients(
+    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(1)] = 64
+) -> Float[Tensor, "*batch n d"]:
+    """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
+    return gradients + momentum_scan(gradients, eta, chunk)
+
+
+@checked
+def momentum_scan(
+    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(1)] = 64
+) -> Float[Tensor, "*batch n m"]:
+    """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
+
+    The state is float32 where v is less: a running sum in bfloat16 stalls as soon as what comes in is 2⁻⁸ of it.
+    """
+    powers = _powers(eta, v, chunk)
+    x, outputs = v.to(powers.dtype), []
+    ages = torch.arange(chunk, device=v.device)
+    table = powers[..., (ages[:, None] - ages).clamp(min=0)].tril(-1)  # [chunk chunk]: η^{t−i}, 0 where i ≥ t
+    state = x.new_zeros(*v.shape[:-2], 1, v.shape[-1])  # Σ η^{t−i} v_i over all i ≤ t, at the last t before the chunk
+    for x_c in x.split(chunk, -2):
+        size = x_c.shape[-2]
+        outputs.append(table[..., :size, :size] @ x_c + powers[..., 1 : size + 1, None] * state)
+        state = powers[..., size, None, None] * state + powers[..., None, :size].flip(-1) @ x_c
+    return torch.cat(outputs, -2).to(v.dtype)
+
+
+def _powers(eta: Real | Tensor, v: Tensor, highest: int) -> Tensor:
+    """η⁰ … η^highest [... highest+1], worked out in float64: .999 rounded to float32 shows after a thousand tokens."""
+    exact = torch.float32 if v.device.type == "mps" else torch.float64
+    base = torch.as_tensor(eta, dtype=exact, device=v.device)
+    batch = v.shape[:-2]
+    if base.dim() > len(batch) or any(
+        own not in (1, size) for own, size in zip(reversed(base.shape), reversed(batch), strict=False)
+    ):
+        raise ValueError(
+            f"eta has shape {list(base.shape)}; it must broadcast over the {list(batch)} before tokens and width."
+        )
+    powers = base[..., None] ** torch.arange(highest + 1, device=v.device, dtype=exact)
+    return powers.to(torch.promote_types(v.dtype, torch.float32))
+
+
+@checked
+def momentum_attention(
+    q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"], eta: Momentum
+) -> Float[Tensor, "*batch n m"]:
+    """(6.2): softmax attention (1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, section 5)."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True) + momentum_scan(v, eta)
+
+
+@checked
+def momentum_step(
+    q: Float[Tensor, "*batch d"],
+    k: Float[Tensor, "*batch n d"],
+    v: Float[Tensor, "*batch n m"],
+    eta: Momentum,
+    momentum: Tensor,
+) -> tuple[Float[Tensor, "*batch m"], Float[Tensor, "*batch m"]]:
+    """(6.2) for the newest of n tokens alone, its key and value the last; and the `momentum` that the next one finds.
+
+    `momentum` [*batch m] is Σ_{i<n} η^{n−i} v_i: zeros for the first token; keep it in float32 where v is less.
+    """
+    plain = F.scaled_dot_product_attention(q[..., None, :], k, v)[..., 0, :]
+    later = _powers(eta, v, 1)[..., 1:] * (momentum + v[..., -1, :])
+    return plain + momentum.to(v.dtype), later.to(momentum.dtype)
+
+
+@checked
+def momentum_linear_attention(
+    q: Float[Tensor, "*batch n d"],
+    k: Float[Tensor, "*batch n d"],
+    v: Float[Tensor, "*batch n m"],
+    eta: Momentum,
+    chunk: Annotated[int, Within(1)] = 128,
+) -> Float[Tensor, "*batch n m"]:
+    """(6.5): gradient descent with momentum on ℓ_t(S) = −v_tᵀ S k_t: o_t = Σ_{i≤t} (1 + η + … + η^{t−i}) v_i (k_i·q_t).
+
+    In chunks as (1.4), with two states: S the weights and U their last change.
+    """
+    powers = _powers(eta, v, chunk)
+    sums = powers.cumsum(-1)  # Σ_{j≤a} η^j, the weight of a pair of age a
+    ages = torch.arange(chunk, device=v.device)
+    table = sums[..., (ages[:, None] - ages).clamp(min=0)].tril()
+    state = change = powers.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1])
+    outputs = []
+    for q_c, k_c, v_c in zip(*(x.to(powers.dtype).split(chunk, -2) for x in (q, k, v)), strict=True):
+        size = q_c.shape[-2]
+        more = sums[..., 1 : size + 1, None] - 1  # what the change so far goes on to add: η + … + η^{t+1}
+        inside = (q_c @ k_c.mT * table[..., :size, :size]) @ v_c
+        outputs.append(inside + q_c @ state.mT + more * (q_c @ change.mT))
+        state = state + (sums[..., size, None, None] - 1) * change + v_c.mT @ (sums[..., :size, None].flip(-2) * k_c)
+        change = powers[..., size, None, None] * change + v_c.mT @ (powers[..., :size, None].flip(-2) * k_c)
+    return torch.cat(outputs, -2).to(v.dtype)
+
+
+@checked
+def recurrent_momentum_linear_attention(
+    q: Float[Tensor, "*batch n d"],
+    k: Float[Tensor, "*batch n d"],
+    v: Float[Tensor, "*batch n m"],
+    eta: Momentum,
+    state: tuple[Float[Tensor, "*batch m d"], Float[Tensor, "*batch m d"]] | None = None,
+) -> tuple[Float[Tensor, "*batch n m"], tuple[Float[Tensor, "*batch m d"], Float[Tensor, "*batch m d"]]]:
+    """(6.5) token by token: U_t = v_t ⊗ k_t + η U_{t−1}, S_t = S_{t−1} + U_t, o_t = S_t q_t; the state is (S, U)."""
+    eta = _powers(eta, v, 1)[..., 1, None, None]
+    zeros = eta.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1])
+    weights, change = state or (zeros, zeros)
+    outputs = []
+    for q_t, k_t, v_t in zip(*(x.to(eta.dtype).unbind(-2) for x in (q, k, v)), strict=True):
+        change = v_t[..., :, None] * k_t[..., None, :] + eta * change
+        weights = weights + change
+        outputs.append((weights @ q_t[..., None])[..., 0])
+    return torch.stack(outputs, -2).to(v.dtype) if outputs else torch.zeros_like(v), (weights, change)
