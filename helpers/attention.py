@@ -100,7 +100,7 @@ def positive(x: Tensor) -> Tensor:
 
 @checked
 def momentum_gradients(
-    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(1)] = 64
+    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(2)] = 64
 ) -> Float[Tensor, "*batch n d"]:
     """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
     return gradients + momentum_scan(gradients, eta, chunk)
@@ -108,37 +108,46 @@ def momentum_gradients(
 
 @checked
 def momentum_scan(
-    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(1)] = 64
+    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(2)] = 64
 ) -> Float[Tensor, "*batch n m"]:
     """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
 
     The state is float32 where v is less: a running sum in bfloat16 stalls as soon as what comes in is 2⁻⁸ of it.
     """
-    powers = _powers(eta, v, chunk)
-    x, outputs = v.to(powers.dtype), []
-    ages = torch.arange(chunk, device=v.device)
-    table = powers[..., (ages[:, None] - ages).clamp(min=0)].tril(-1)  # [chunk chunk]: η^{t−i}, 0 where i ≥ t
-    state = x.new_zeros(*v.shape[:-2], 1, v.shape[-1])  # Σ η^{t−i} v_i over all i ≤ t, at the last t before the chunk
-    for x_c in x.split(chunk, -2):
-        size = x_c.shape[-2]
-        outputs.append(table[..., :size, :size] @ x_c + powers[..., 1 : size + 1, None] * state)
-        state = powers[..., size, None, None] * state + powers[..., None, :size].flip(-1) @ x_c
-    return torch.cat(outputs, -2).to(v.dtype)
+    kept = torch.promote_types(v.dtype, torch.float32)
+    return _earlier(v.to(kept), _exact(eta, v), 1, chunk).to(v.dtype)
 
 
-def _powers(eta: Real | Tensor, v: Tensor, highest: int) -> Tensor:
-    """η⁰ … η^highest [... highest+1], worked out in float64: .999 rounded to float32 shows after a thousand tokens."""
-    exact = torch.float32 if v.device.type == "mps" else torch.float64
-    base = torch.as_tensor(eta, dtype=exact, device=v.device)
+def _earlier(x: Tensor, eta: Tensor, lag: int, chunk: int) -> Tensor:
+    """Σ_{i<t} η^{t−1−i+lag} x_i; the states between the chunks are such a sum too, of the chunks' sums and η^chunk."""
+    n = x.shape[-2]
+    ages = torch.arange(min(n, chunk), device=x.device)
+    powers = _powers(eta, len(ages), x.dtype)
+    table = powers[..., (ages[:, None] - ages - 1 + lag).clamp(min=0)].tril(-1)
+    if n <= chunk:
+        return table @ x
+    chunks = (F.pad(x, (0, 0, 0, -n % chunk)) if n % chunk else x).unflatten(-2, (-1, chunk))
+    sums = (powers[..., None, None, :chunk].flip(-1) @ chunks)[..., 0, :]  # [... n/chunk m]
+    states = _earlier(sums, eta**chunk, 0, chunk)[..., None, :]
+    inside = table[..., None, :, :] @ chunks
+    return inside.addcmul_(powers[..., None, lag : lag + chunk, None], states).flatten(-3, -2)[..., :n, :]
+
+
+def _exact(eta: Real | Tensor, v: Tensor) -> Tensor:
+    """η in float64, since .999 rounded to float32 shows after a thousand tokens; its shape must suit v [*batch n m]."""
+    eta = torch.as_tensor(eta, dtype=torch.float32 if v.device.type == "mps" else torch.float64, device=v.device)
     batch = v.shape[:-2]
-    if base.dim() > len(batch) or any(
-        own not in (1, size) for own, size in zip(reversed(base.shape), reversed(batch), strict=False)
-    ):
+    fits = (own in (1, size) for own, size in zip(reversed(eta.shape), reversed(batch), strict=False))
+    if eta.dim() > len(batch) or not all(fits):
         raise ValueError(
-            f"eta has shape {list(base.shape)}; it must broadcast over the {list(batch)} before tokens and width."
+            f"eta has shape {list(eta.shape)}; it must broadcast over the {list(batch)} before tokens and width."
         )
-    powers = base[..., None] ** torch.arange(highest + 1, device=v.device, dtype=exact)
-    return powers.to(torch.promote_types(v.dtype, torch.float32))
+    return eta
+
+
+def _powers(eta: Tensor, highest: int, dtype: torch.dtype) -> Tensor:
+    """η⁰ … η^highest [... highest+1]."""
+    return (eta[..., None] ** torch.arange(highest + 1, device=eta.device, dtype=eta.dtype)).to(dtype)
 
 
 @checked
@@ -162,8 +171,8 @@ def momentum_step(
     `momentum` [*batch m] is Σ_{i<n} η^{n−i} v_i: zeros for the first token; keep it in float32 where v is less.
     """
     plain = F.scaled_dot_product_attention(q[..., None, :], k, v)[..., 0, :]
-    later = _powers(eta, v, 1)[..., 1:] * (momentum + v[..., -1, :])
-    return plain + momentum.to(v.dtype), later.to(momentum.dtype)
+    later = _exact(eta, v)[..., None].to(momentum.dtype) * (momentum + v[..., -1, :])
+    return plain + momentum.to(v.dtype), later
 
 
 @checked
@@ -178,7 +187,7 @@ def momentum_linear_attention(
 
     In chunks as (1.4), with two states: S the weights and U their last change.
     """
-    powers = _powers(eta, v, chunk)
+    powers = _powers(_exact(eta, v), chunk, torch.promote_types(v.dtype, torch.float32))
     sums = powers.cumsum(-1)  # Σ_{j≤a} η^j, the weight of a pair of age a
     ages = torch.arange(chunk, device=v.device)
     table = sums[..., (ages[:, None] - ages).clamp(min=0)].tril()
@@ -203,7 +212,7 @@ def recurrent_momentum_linear_attention(
     state: tuple[Float[Tensor, "*batch m d"], Float[Tensor, "*batch m d"]] | None = None,
 ) -> tuple[Float[Tensor, "*batch n m"], tuple[Float[Tensor, "*batch m d"], Float[Tensor, "*batch m d"]]]:
     """(6.5) token by token: U_t = v_t ⊗ k_t + η U_{t−1}, S_t = S_{t−1} + U_t, o_t = S_t q_t; the state is (S, U)."""
-    eta = _powers(eta, v, 1)[..., 1, None, None]
+    eta = _exact(eta, v)[..., None, None].to(torch.promote_types(v.dtype, torch.float32))
     zeros = eta.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1])
     weights, change = state or (zeros, zeros)
     outputs = []

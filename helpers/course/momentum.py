@@ -35,7 +35,7 @@ LANGUAGE = ("plain", "η = 0.5", "η = 0.9", "η learned", "recency", "convoluti
 LONGER = {"plain": (512, 1024), "η learned": (512, 1024), "recency": (512, 1024)}  # than trained for
 SHAPE, RECIPE = (
     Shape(vocabulary=1024, context=256, layers=2, heads=4, width=128),
-    Recipe(steps=1000, batch=4, lr=4e-3, warmup=100),
+    Recipe(steps=800, batch=4, lr=6e-3, warmup=80),
 )
 BINS = (16, 32, 64, 128, 256, 512, 1024)  # ends of the ranges of positions
 
