@@ -15,11 +15,12 @@ The paper writes vectors as columns; here a token is a row, and any batch and he
 """
 
 from numbers import Real
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from helpers.shapes import Within, checked
@@ -100,7 +101,7 @@ def positive(x: Tensor) -> Tensor:
 
 @checked
 def momentum_gradients(
-    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(2)] = 64
+    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(2)] = 32
 ) -> Float[Tensor, "*batch n d"]:
     """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
     return gradients + momentum_scan(gradients, eta, chunk)
@@ -108,14 +109,37 @@ def momentum_gradients(
 
 @checked
 def momentum_scan(
-    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(2)] = 64
+    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(2)] = 32
 ) -> Float[Tensor, "*batch n m"]:
     """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
 
     The state is float32 where v is less: a running sum in bfloat16 stalls as soon as what comes in is 2⁻⁸ of it.
     """
     kept = torch.promote_types(v.dtype, torch.float32)
-    return _earlier(v.to(kept), _exact(eta, v), 1, chunk).to(v.dtype)
+    return _Scan.apply(None, v.to(kept), _exact(eta, v), chunk).to(v.dtype)
+
+
+class _Scan(torch.autograd.Function):
+    """A scan, added to what is `plain`; its gradient is a scan too: autograd on its own would hold copies on the way."""
+
+    @staticmethod
+    def forward(ctx: Any, plain: Tensor | None, v: Tensor, eta: Tensor, chunk: int) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(v, eta)
+        ctx.chunk = chunk
+        scan = _earlier(v, eta, 1, chunk)
+        return scan if plain is None else scan.add_(plain)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (v, eta), to_v, to_eta = ctx.saved_tensors, None, None
+        if ctx.needs_input_grad[1]:
+            to_v = _earlier(g.flip(-2), eta, 1, ctx.chunk).flip(-2)
+        if ctx.needs_input_grad[2]:  # scan = η E, E_t = v_{t−1} + η E_{t−1}, so dE/dη is E's own scan of that kind
+            e = _earlier(v, eta, 0, ctx.chunk)
+            slope = e + eta[..., None, None].to(e.dtype) * _earlier(e, eta, 0, ctx.chunk)
+            to_eta = (slope * g).sum((-2, -1)).sum_to_size(eta.shape).to(eta.dtype)
+        return g if ctx.needs_input_grad[0] else None, to_v, to_eta, None
 
 
 def _earlier(x: Tensor, eta: Tensor, lag: int, chunk: int) -> Tensor:
@@ -155,7 +179,8 @@ def momentum_attention(
     q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"], eta: Momentum
 ) -> Float[Tensor, "*batch n m"]:
     """(6.2): softmax attention (1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, section 5)."""
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True) + momentum_scan(v, eta)
+    plain, kept = F.scaled_dot_product_attention(q, k, v, is_causal=True), torch.promote_types(v.dtype, torch.float32)
+    return _Scan.apply(plain.to(kept), v.to(kept), _exact(eta, v), 32).to(v.dtype)
 
 
 @checked
