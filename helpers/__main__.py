@@ -113,6 +113,7 @@ def results(rest: list[str]) -> int:
 def bench(rest: list[str]) -> int:
     """times beside other ways to do it, and how they grow [attention] [speed] [scale]; 40 minutes on two cores"""
     scripts = {"attention": ["attention.py"], "speed": ["evaluation.py", "speed"], "scale": ["evaluation.py", "scale"]}
+    scripts["momentum"] = ["momentum.py"]
     for name in rest or scripts:
         if name not in scripts:
             raise CourseError(f"There is no benchmark called {name!r}.\nThere are: {', '.join(scripts)}")

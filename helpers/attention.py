@@ -120,7 +120,7 @@ def momentum_scan(
 
 
 class _Scan(torch.autograd.Function):
-    """A scan, added to what is `plain`; its gradient is a scan too: autograd on its own would hold copies on the way."""
+    """A scan, added to what is `plain`; its gradient is a scan too, where autograd would hold copies on the way."""
 
     @staticmethod
     def forward(ctx: Any, plain: Tensor | None, v: Tensor, eta: Tensor, chunk: int) -> Tensor:  # noqa: ANN401
