@@ -50,10 +50,10 @@ def draw(
     d: int,
     seed: int | torch.Generator = 0,
     inputs: Literal["gaussian", "uniform"] = "gaussian",
-    scale: float = 1.0,
+    scale: float | Float[Tensor, " d"] = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tasks:
-    """Fresh tasks; inputs gaussian, or uniform in (−1, 1), times `scale`; teachers gaussian; no noise."""
+    """Fresh tasks; inputs gaussian, or uniform in (−1, 1), times `scale` (or one a dimension); teachers gaussian."""
     if inputs not in MOMENTS:
         raise ValueError(f"inputs={inputs!r}: there are {', '.join(MOMENTS)}.")
     rng = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed

@@ -77,6 +77,9 @@ def error_mistakes(w: Tensor, inputs: Tensor, targets: Tensor, lr: float) -> Mis
         "What the layer says, w x_i, is missing: these are the targets alone.": lambda: lr * targets,
         "The targets are missing: this is what the layer says, not how far off it is.": lambda: lr * inputs @ w.T,
         "The errors are those of the new weights: take them before the step.": lambda: lr * (targets - inputs @ new.T),
+        "The weights move after every example: one step takes all examples at the same weights.": lambda: one_by_one(
+            w, inputs, targets, lr, 1
+        ),
     }
 
 
@@ -132,6 +135,9 @@ def dual_mistakes(w0: Tensor, errors: Tensor, inputs: Tensor, x: Tensor) -> Mist
         "W₀x is missing: this is only what training has changed.": lambda: errors.T @ scores,
         "This is W₀x alone: the training examples are missing.": lambda: first,
         "A softmax is in there: errors are weighed by the raw x_i·x.": lambda: first + errors.T @ scores.softmax(0),
+        "This is softmax attention: errors are weighed by the raw x_i·x.": lambda: (
+            first + errors.T @ (scores / len(x) ** 0.5).softmax(0)
+        ),
         "The comparisons are divided by √d: the raw x_i·x is asked for.": lambda: (
             first + errors.T @ scores / len(x) ** 0.5
         ),
@@ -207,6 +213,8 @@ def unrolled_mistakes(w0: Tensor, inputs: Tensor, targets: Tensor, lr: float, st
         "The update takes the place of the weights: add it to them.": lambda: moved(lambda w, dw: dw),
         "The steps go uphill: with e_i = lr (y_i − w x_i) the update is added.": lambda: moved(torch.sub),
         "The learning rate acts twice: it is already in the errors.": lambda: moved(lambda w, dw: w + lr * dw),
+        "The learning rate is missing from the errors.": lambda: (right[:-1] / lr).flatten(0, 1),
+        "The sign: e_i = lr (y_i − w x_i) is what is missing, not what is too much.": lambda: -right[:-1].flatten(0, 1),
         "Each step's errors are taken after it: take them before the weights move.": lambda: right[1:].flatten(0, 1),
         "The errors are added up over the steps: keep each step's own.": lambda: right[:-1].cumsum(0).flatten(0, 1),
         "The last step comes first: keep them in their order.": lambda: right[:-1].flip(0).flatten(0, 1),
@@ -247,7 +255,10 @@ def unrolled_training(attempt: Attempt) -> Iterator[Claim]:
             (steps, n, m): "Join the steps in one list of rows: `torch.cat`, not `torch.stack`.",
             ((steps + 1) * n, m): "That is one step too many.",
             ((steps - 1) * n, m): "One step is missing.",
-            (n, m): "These are the errors of one step: keep those of all.",
+            (
+                n,
+                m,
+            ): "One row for every example: keep each example's error of every step, not their sum, not the last alone.",
         }
         yield is_tensor(errors, steps * n, m, name="`errors`", shapes=shapes)
         says = f"errors of {steps} step{'s' * (steps > 1)} on {n} example{'s' * (n > 1)}, step after step"

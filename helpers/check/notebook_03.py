@@ -91,11 +91,14 @@ def icl_decomposition(attempt: Attempt) -> Iterator[Claim]:
         result = attempt(w_v, w_k, demos, context, query)
         yield is_pair(result, "zero_shot", "update")
         zero_shot, update = result
+        joint = (torch.cat([demos, context]) @ w_k.T @ query).softmax(0)
+        both = "One softmax runs over both texts: relaxed attention has none; its parts know nothing of each other."
         matrix = {(m, d): "This is the matrix: let it act on the query, `@ query`."}
         yield is_tensor(zero_shot, m, name="the zero-shot part", shapes=matrix)
         mistakes = {
             "The two have changed places: zero-shot comes from `context`, the update from `demos`.": icl.clone,
             "Zero-shot sees the demonstrations: it is made of `context` alone.": (zsl + icl).clone,
+            both: ((context @ w_v.T).T @ joint[n_demos:]).clone,
         }
         mistakes |= relaxed_mistakes(w_v, w_k, context, query)
         yield equals(zero_shot, zsl, f"W_ZSL q from {n} random tokens of context", mistakes)
@@ -105,6 +108,7 @@ def icl_decomposition(attempt: Attempt) -> Iterator[Claim]:
             "Both parts come from `context`: the update is made of `demos`.": zsl.clone,
             "The sign: the update is what is added to zero-shot.": icl.neg,
             "This is the difference of the two: the update is ΔW_ICL q itself.": (icl - zsl).clone,
+            both: ((demos @ w_v.T).T @ joint[:n_demos]).clone,
         }
         mistakes |= relaxed_mistakes(w_v, w_k, demos, query)
         yield equals(update, icl, f"ΔW_ICL q from {n_demos} random demonstration tokens", mistakes)
@@ -171,7 +175,7 @@ def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mist
     p = torch.einsum("bn,bnd,bd->b", targets, inputs, x)
     lr = (y * p).sum() / p.square().sum()
     fit = torch.einsum("bj,bjd,bid->bi", targets, inputs, inputs)  # on the demonstrations themselves
-    centred = p - p.mean()
+    centred, bare = p - p.mean(), torch.einsum("bnd,bd->b", inputs, x)
     return {
         "n times too large: that is the rate for a loss that is a mean; (2.2) has a sum.": lambda: n * lr,
         "p must be squared below: Σ y p / Σ p².": lambda: (y * p).sum() / p.sum(),
@@ -187,6 +191,7 @@ def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mist
         "The means are taken out first (covariance over variance): nothing is centred here.": lambda: (
             (y * centred).sum() / centred.square().sum()
         ),
+        "The targets are missing from p: p = Σ_i t_i (x_i·x).": lambda: (y * bare).sum() / bare.square().sum(),
         "Half of it: the loss has a ½, so that a step has no 2.": lambda: lr / 2,
         "The sign: a step from W = 0 predicts lr · p, with a plus.": lambda: -lr,
         "This rate fits the demonstrations best: the query's error is what counts.": lambda: (
@@ -230,6 +235,7 @@ def patch_mistakes(w: Tensor, before: Tensor, after: Tensor) -> Mistakes:
     patch = torch.outer(moved, before) / size
     return {
         "The sign: after − before is what must be added.": lambda: -patch,
+        "`before` and `after` have changed places.": lambda: torch.outer(-moved, after) / (after @ after),
         "These are the new weights: ΔW alone is asked for.": lambda: w + patch,
         "Divided by ‖before‖, not by its square.": lambda: patch * size**0.5,
         "Divided by ‖after‖²: it is `before` that the patch acts on.": lambda: patch * size / (after @ after),

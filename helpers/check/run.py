@@ -54,7 +54,13 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
     """
     given, said = copy.deepcopy(args), _Limited()
     try:
-        with _counting() as counted, _listening(said), torch.no_grad(), _limited(), _watching(watched, allowed) as used:
+        with (
+            _counting() as counted,
+            _listening(said),
+            torch.enable_grad(),
+            _limited(),
+            _watching(watched, allowed) as used,
+        ):
             value = _called(attempt, given)
         if used:
             raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")

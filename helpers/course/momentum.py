@@ -5,6 +5,7 @@ compared as far as it got: within a seed every kind of attention starts from the
 """
 
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -16,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import cache, lm, metrics
+from helpers import cache, lm, metrics, regression
 from helpers.lm import LanguageModel, Recipe, Shape
 
 CODE = cache.digest(lm.CODE, Path(__file__).read_text(encoding="utf-8"))
@@ -157,6 +158,35 @@ def icl_regression(variant: str, seed: int) -> dict:
     return found | learned(model) | {"about": about(model, recipe, "drawn by the seed")}
 
 
+DEPTHS = (1, 2, 4, 8, 12)
+RATES, BETAS = [0.001 * rate for rate in range(10, 32, 2)], [0.1 * beta for beta in range(9)]
+
+
+def depth_cells() -> Iterator[dict]:
+    for seed in SEEDS:
+        yield from ({"layers": n, "momentum": way, "seed": seed} for n in DEPTHS for way in (False, True))
+
+
+def narrow(batch: int, seed: int) -> regression.Tasks:
+    """Regressions of 80 examples in ten dimensions, the condition number of whose inputs' covariance is 10."""
+    return regression.draw(batch, 80, 10, seed, scale=torch.logspace(0, -0.5, 10))
+
+
+def squared_errors(tasks: regression.Tasks, layers: int, lr: float, beta: float) -> Float[Tensor, " b"]:
+    """Of the queries, after so many layers that are gradient steps, with momentum β across them (6.4)."""
+    step = regression.gd_as_attention(torch.zeros(1, tasks.x.shape[1]), lr)
+    return (regression.predict([step] * layers, tasks, beta) - tasks.y).square()
+
+
+def depth(layers: int, momentum: bool, seed: int) -> dict:
+    """Median squared error on a thousand fresh tasks, rate and β chosen by the median on two hundred others."""
+    others, tasks = narrow(200, seed), narrow(1000, 1000 + seed)
+    tried = itertools.product(RATES, BETAS if momentum else [0.0])
+    lr, beta = min(tried, key=lambda numbers: squared_errors(others, layers, *numbers).median().item())
+    errors = squared_errors(tasks, layers, lr, beta).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
+    return {"lr": round(lr, 3), "beta": round(beta, 1), "quartiles": [float(f"{error:.4g}") for error in errors]}
+
+
 def build(shape: Shape, variant: str, seed: int, kind: type[LanguageModel] = LanguageModel) -> LanguageModel:
     name, eta = VARIANTS[variant]
     return kind(replace(shape, attention=name, eta=eta), seed)
@@ -197,6 +227,7 @@ EXPERIMENTS = {
     "lm": (cells(LANGUAGE), language),
     "recall": (cells(RECALL), recall),
     "icl_regression": (cells(REGRESSION), icl_regression),
+    "depth": (depth_cells, depth),
 }
 
 

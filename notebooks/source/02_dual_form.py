@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 02 · The dual form
 #
-# **A layer trained by gradient descent can forget its weights. Keep its training examples and their error signals, and it answers by
-# *attending to its training set*: the same numbers, from the other side.**
+# **A layer trained by gradient descent can forget what it has become. Keep its first weights, its training examples and their error signals, and it
+# answers by *attending to its training set*: the same numbers, from the other side.**
 #
 # *You need: notebook 01. About 100 minutes, 60 of them (★) on the core path. No GPU.*
 
@@ -40,6 +40,9 @@ errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.5)
 print("errors", errors.flatten().tolist(), " new weights", w1.flatten().tolist())
 
 # %% [markdown]
+# Why along its input? Change the entry $W_{ab}$ a little: output $a$ moves by $x_b$ times as much, and the loss by $(Wx - y)_a\, x_b$ times as much. So the gradient of
+# one example is $(W x_i - y_i) \otimes x_i$, and a step goes against it.
+#
 # In general the **error signal** of example $i$ is minus the gradient at its output, times the learning rate, and the update is
 #
 # $$\Delta W = \sum_i e_i \otimes x_i \tag{2.1}$$
@@ -105,14 +108,14 @@ print("autograd's step and (2.2) differ by", formats.rounding(w0 - 0.1 * w.grad 
 # $$W_1 x = W_0 x + \sum_i e_i \,(x_i \cdot x) \tag{2.3}$$
 #
 # Read the sum aloud: compare $x$ with every training input, weigh its error signal by the comparison, add up. That is (1.2), linear attention:
-# the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Irie et al. 2022; the idea is from 1964).
+# the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Irie et al. 2022; Aizerman et al. 1964).
 #
 # {exercise:dual_forward}
 
 
 # %% tags=["exercise"]
 def dual_forward(w0, errors, inputs, x):
-    """Equation (2.3), without an [m d] matrix of its own. w0: [m d], errors: [n m], inputs: [n d], x: [d] → [m]."""
+    """Equation (2.3), never forming ΔW. w0: [m d], errors: [n m], inputs: [n d], x: [d] → [m]."""
     # BEGIN SOLUTION
     return w0 @ x + errors.T @ (inputs @ x)
     # END SOLUTION
@@ -149,7 +152,7 @@ print("layer and attention  ", formats.rounding(w1 @ x - (w0 @ x + attended)))
 
 # %% tags=["exercise"]
 def unrolled_training(w0, inputs, targets, lr, steps):
-    """Equation (2.4), full-batch steps. w0: [m d], inputs: [n d], targets: [n m] → ([steps·n m], [steps·n d])."""
+    """Equation (2.4), full-batch steps. w0: [m d], inputs: [n d], targets: [n m] → (errors [steps·n m], inputs [steps·n d])."""
     # BEGIN SOLUTION
     errors, w = [], w0
     for _ in range(steps):
@@ -212,13 +215,13 @@ digits = load_digits()
 labels, images = torch.tensor(digits.target), torch.tensor(digits.images)
 order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
 train, test = order[:1200], order[1200:]
-x = torch.tensor(digits.data) - torch.tensor(digits.data)[train].mean(0)
-x = x / x[train].norm(dim=1).mean()
+pixels = torch.tensor(digits.data) - torch.tensor(digits.data)[train].mean(0)
+pixels = pixels / pixels[train].norm(dim=1).mean()
 targets = torch.eye(10, dtype=torch.float64)[labels]
 w0 = 0.02 * torch.randn(10, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-errors, w = dual.trained(w0, x[train], targets[train], lr=0.004, steps=50)
-said = (x[test] @ w.T).argmax(1)
-print(f"before training {((x[test] @ w0.T).argmax(1) == labels[test]).double().mean():.0%} right,", end=" ")
+errors, w = dual.trained(w0, pixels[train], targets[train], lr=0.004, steps=50)
+said = (pixels[test] @ w.T).argmax(1)
+print(f"before training {((pixels[test] @ w0.T).argmax(1) == labels[test]).double().mean():.0%} right,", end=" ")
 print(f"after {(said == labels[test]).double().mean():.0%} of {len(test)} test digits")
 
 # %% [markdown]
@@ -254,40 +257,41 @@ predict(
 )
 
 # %%
-margins = (x[test] @ w.T).max(1).values - (x[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
+margins = (pixels[test] @ w.T).max(1).values - (pixels[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
 case, wrong, right = (z[margins.argmax()].item() for z in (test, said, labels[test]))
-shares = dual.contributions(errors, x[train], x[case])
+shares = dual.contributions(errors, pixels[train], pixels[case])
 push = shares[:, wrong] - shares[:, right]
 ranked = push.argsort(descending=True)
 print(f"its surest mistake: an {right} taken for a {wrong}, with a lead of {margins.max():.2f}")
 
 
 def shown(places):
-    return [(images[train[i]], f"a {labels[train[i]]}\n{push[i]:+.2f}") for i in places]
+    return [(images[train[i]], f"{labels[train[i]]}\n{push[i]:+.2f}") for i in places]
 
 
-rows = {"test digit": [(images[case], f"a {right},\ntaken for {wrong}")]}
+rows = {"test digit": [(images[case], f"{right},\ntaken for {wrong}")]}
 rows |= {f"most for {wrong}": shown(ranked[:7]), f"most for {right}": shown(ranked.flip(0)[:7])}
 plots.pictures(rows, "The training examples that this prediction attends to, and their shares of “1” minus “8”")
 
 # %%
-first = (w0[wrong] - w0[right]) @ x[case]
+first = (w0[wrong] - w0[right]) @ pixels[case]
 print(f"1,200 shares {push.sum():+.3f}, from W₀ {first:+.3f}, together {push.sum() + first:+.3f}", end=", ")
-print("the layer's own answer to", formats.rounding((w[wrong] - w[right]) @ x[case] - push.sum() - first))
+print("the layer's own answer to", formats.rounding((w[wrong] - w[right]) @ pixels[case] - push.sum() - first))
 for digit, side in ((wrong, push > 0), (right, push < 0)):
-    kinds = labels[train][side].bincount(minlength=10)
+    shares_of = [push[side & (labels[train] == kind)].sum() / push[side].sum() for kind in (wrong, right)]
     print(
-        f"for {digit}: {side.sum()} examples, {push[side].sum():+.2f}; {kinds[wrong]} are {wrong}s, {kinds[right]} {right}s"
+        f"for {digit}: {side.sum()} examples, {push[side].sum():+.2f}; {shares_of[0]:.0%} of it from {wrong}s,", end=" "
     )
+    print(f"{shares_of[1]:.0%} from {right}s")
 reveal("reason", "1s that look like it.")
 
 # %% [markdown]
-# **What you should see.** Every one of the 1,200 shares is exact, and they sum to the layer's own answer. Two crowds of hundreds of
-# digits pull, each ten times as hard as the lead that is left over in the end: *a prediction is the small difference of two large sums*.
-# And most of a crowd are digits of *other* kinds: an error signal has an entry for every output, of a 4 too.
+# **What you should see.** The 1,200 shares sum to the layer's own answer. Two crowds of hundreds of digits pull, each more than ten times as hard as the lead left over:
+# *a prediction is the small difference of two large sums*. Most *members* of each crowd are digits of other kinds, for an error signal has an entry for every output, of a
+# 4 too; but most of the push for 1 comes from 1s. And some 8s push towards 1: where $x_i \cdot x$ is negative, an 8 works backwards.
 
 # %% [markdown]
-# ## 5 · A share is not a cause
+# ## 5 · Is a share a cause?
 #
 # If the ten examples that pushed hardest had not been there, the answer would have been smaller by their ten shares. Would it? Let us
 # take them away and train again, for 60 test digits, and after fewer and more steps.
@@ -303,14 +307,14 @@ predict(
 # %%
 def removed(steps, count=10, digits=60):
     """For the answers to some test digits: the shares of their strongest examples, and what retraining loses."""
-    errors, w = dual.trained(w0, x[train], targets[train], 0.004, steps)
+    errors, w = dual.trained(w0, pixels[train], targets[train], 0.004, steps)
     pairs = []
     for i in test[:digits]:
-        answer = (w @ x[i]).argmax()
-        shares = dual.contributions(errors, x[train], x[i])[:, answer]
+        answer = (w @ pixels[i]).argmax()
+        shares = dual.contributions(errors, pixels[train], pixels[i])[:, answer]
         rest = train[shares.argsort(descending=True)[count:]]
-        without = dual.trained(w0, x[rest], targets[rest], 0.004, steps)[1]
-        pairs.append((shares.topk(count).values.sum(), (w - without)[answer] @ x[i]))
+        without = dual.trained(w0, pixels[rest], targets[rest], 0.004, steps)[1]
+        pairs.append((shares.topk(count).values.sum(), (w - without)[answer] @ pixels[i]))
     return torch.tensor(pairs).T.numpy()
 
 
@@ -321,11 +325,12 @@ plots.points(found, "shares of the ten strongest examples", "lost when retrained
 # %%
 for name, (share, lost) in found.items():
     print(f"{name:8}  shares {share.mean():.3f}  lost {lost.mean():.3f}  = {lost.sum() / share.sum():.0%}")
-reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the examples that stay make larger errors and do the work.")
+reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the shares of the 1,190 that stay grow by nearly as much.")
 
 # %% [markdown]
 # **What you should see.** After *one* step all points lie on the diagonal: the errors were made at $W_0$ and know nothing of each other. After more
-# steps each example's error depends on what the others have already taught. Take ten away, and 1,190 take over.
+# steps each example's error depends on what the others have already taught. Take ten away, and the errors of the other 1,190 shift, each a little; together
+# that makes up for nine tenths.
 #
 # **What you may conclude.** (2.5) is an exact *account* of a prediction. **What you may not:** that it says what would have been otherwise.
 # An equality shows how a number *is made up*; only an intervention shows what it *depends on*. Keep this for the GPT.
@@ -333,8 +338,8 @@ reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the examples that stay
 # %% [markdown]
 # ## 6 · Momentum and minibatches
 #
-# (Nothing to fill in.) Other ways to descend change *only the error signals*: an example that is not in the minibatch has error 0 in that
-# step; momentum $\beta$ lets every error go on working, smaller by $\beta$ at each step:
+# (Nothing to fill in.) These two ways to descend change *only the error signals*: an example that is not in the minibatch has error 0 in that
+# step; with momentum $\beta$ every error goes on working, multiplied by $\beta$ at each step:
 #
 # $$\Delta W = \sum_i \Big(\sum_t u_i^{(t)}\Big) \otimes x_i, \qquad u_i^{(t)} = \beta\, u_i^{(t-1)} + e_i^{(t)} \tag{2.6}$$
 #
@@ -346,64 +351,75 @@ layer.weight.data.copy_(w0)
 sgd = torch.optim.SGD(layer.parameters(), lr=0.0005, momentum=0.9)
 for _ in range(50):
     sgd.zero_grad()
-    (0.5 * (layer(x[train]) - targets[train]).square().sum()).backward()
+    (0.5 * (layer(pixels[train]) - targets[train]).square().sum()).backward()
     sgd.step()
-errors, w = dual.trained(w0, x[train], targets[train], lr=0.0005, steps=50, momentum=0.9)
+errors, w = dual.trained(w0, pixels[train], targets[train], lr=0.0005, steps=50, momentum=0.9)
 print("torch's momentum and (2.6) differ by", formats.rounding(layer.weight - w))
 
 # %%
 kinds = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
 for name, options in kinds.items():
     lr = 0.004 * (1 - options.get("momentum", 0))
-    errors, w = dual.trained(w0, x[train], targets[train], lr=lr, steps=50, **options)
-    gap = formats.rounding(w0 @ x[case] + dual.contributions(errors, x[train], x[case]).sum(0) - w @ x[case])
-    right = ((x[test] @ w.T).argmax(1) == labels[test]).double().mean()
+    errors, w = dual.trained(w0, pixels[train], targets[train], lr=lr, steps=50, **options)
+    gap = formats.rounding(
+        w0 @ pixels[case] + dual.contributions(errors, pixels[train], pixels[case]).sum(0) - w @ pixels[case]
+    )
+    right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
     print(f"{name:20} {right:.0%} right, shares sum to the answer: {gap}")
 
 # %% [markdown]
-# *Attention over the training set* is what **every** one of them is. So far the dual form tells none from another. (Momentum comes back in
-# notebook 06, inside attention.)
+# (With momentum every error counts $1/(1-\beta) = 10$ times in the end, so the rate is a tenth.) *Attention over the training set* is what all three are; the
+# dual form does not tell them apart. It has limits: Adam divides every entry of the gradient by a number of its own, and its update is no sum $\sum u_i \otimes x_i$ any more.
+# (Momentum comes back in notebook 06, inside attention.)
 
 # %% [markdown]
 # ## 7 · On purpose: training that fails
 #
-# Is the dual form a sign that something has been *learned*? Two cases where nothing has.
+# Is the dual form a sign that something has been *learned*? A case where little is, and one where nothing is.
 #
 # **Too few examples**: five digits, 64 dimensions. Along the 59 directions that no example has, nothing ever pulls.
 
 # %%
 few = train[:5]
-errors, w = dual.trained(w0, x[few], targets[few], lr=0.4, steps=500)
-blind = x[test[0]] - torch.linalg.lstsq(x[few].T, x[test[0]]).solution @ x[few]  # what no example sees of it
+errors, w = dual.trained(w0, pixels[few], targets[few], lr=0.4, steps=500)
+blind = (
+    pixels[test[0]] - torch.linalg.lstsq(pixels[few].T, pixels[test[0]]).solution @ pixels[few]
+)  # what no example sees of it
+right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
+gap = w0 @ pixels[case] + dual.contributions(errors, pixels[few], pixels[case]).sum(0) - w @ pixels[case]
+print(f"right on test digits: {right:.0%}; shares sum to the answer: {formats.rounding(gap)}")
 print("rank of the update", torch.linalg.matrix_rank(w - w0).item(), "of 10")
 print("on what no example sees: trained and untrained layer differ by", formats.rounding((w - w0) @ blind))
 
 # %% [markdown]
-# **Too high a rate.** Each step multiplies the error along a direction of the inputs by $1 - \mathrm{lr}\,\lambda$; above $2/\lambda_{\max}$ it grows.
+# **Too high a rate.** Along each direction of the inputs a step multiplies the error by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
+# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step.
 
 # %%
-limit = dual.largest_rate(x[train]).item()
-errors, history = dual.unrolled_training(w0, x[train], targets[train], 1.5 * limit, 10)
+limit = dual.largest_rate(pixels[train]).item()
+errors, history = dual.unrolled_training(w0, pixels[train], targets[train], 1.5 * limit, 10)
 w = w0 + dual.weight_update(errors, history)
-gap = (dual.dual_forward(w0, errors, history, x[case]) - w @ x[case]).abs().max() / (w @ x[case]).abs().max()
-loss = (x[train] @ w.T - targets[train]).square().sum(1).mean()
+gap = (dual.dual_forward(w0, errors, history, pixels[case]) - w @ pixels[case]).abs().max() / (
+    w @ pixels[case]
+).abs().max()
+loss = (pixels[train] @ w.T - targets[train]).square().sum(1).mean()
 print(f"largest stable rate {limit:.4f}; at 1.5 times that, 10 steps, the mean loss is {loss:,.0f}")
 print("dual form and layer still agree, relative to the answer:", formats.rounding(gap))
 try:
-    dual.trained(w0, x[train], targets[train], lr=1.5 * limit, steps=2000)
+    dual.trained(w0, pixels[train], targets[train], lr=1.5 * limit, steps=2000)
 except ValueError as error:
     print("2,000 steps:", error)
 
 # %% [markdown]
-# The layer has learned nothing, its answers are absurd, and *still* it attends to its training set, to the last digit. That is the sentence to take along:
+# The layer has learned nothing, its answers are absurd, and *still* it attends to its training set, to twelve digits. That is the sentence to take along:
 #
 # **The algebra is always true, and therefore proves little.**
 
 # %% [markdown]
 # ## 8 · Back to the GPT
 #
-# A real SGD step on the real GPT. In notebook 04 it is finetuned on many demonstrations; here on one line. What moves is the value projection of each
-# of 30 layers, a linear layer: (2.1) must hold, with a term for every *token*.
+# A real SGD step on the real GPT. In notebook 04 it is finetuned on many demonstrations; here on one line. What moves are the key and value projections of each of
+# 30 layers; we look at the values', a linear layer: (2.1) must hold, with a term for every *token*.
 
 # %%
 assets.ensure()
@@ -418,7 +434,9 @@ print("W_after − W_before and Σ e ⊗ x, relative to the change:", formats.ro
 
 # %%
 ranks = torch.linalg.matrix_rank(change[::10].double(), rtol=1e-5)
-print(f"tokens {len(step.errors)}; rank of the update: {ranks.min()} to {ranks.max()} of {change.shape[1]}")
+print(
+    f"tokens {len(step.errors)}; rank of Σ e ⊗ x in layers 0, 10, 20: {', '.join(map(str, ranks.tolist()))} of {change.shape[1]}"
+)
 norms = step.errors.norm(dim=-1) * step.inputs.norm(dim=-1)  # [tokens layers]: how large each outer product is
 words = [model.tokenizer.decode(token) for token in model.bos + icl.demo_ids(model, task)[0]]
 share = norms / norms.sum(0)
@@ -429,7 +447,7 @@ print("  ".join(f"{word!r} {part:.0%}" for word, part in zip(words, share.mean(1
 # The start token, notebook 01's sink on which many heads rest, has most; the last token has nothing: no token comes after it, so no loss reaches it, and
 # the rank is four.
 #
-# One line of text, one step, and in every layer the new weights are the old ones plus attention to the line's own tokens. The errors here come from a *loss*:
+# One line of text, one step, and in every layer the new weights are the old ones plus a sum of outer products over the line's own tokens. The errors here come from a *loss*:
 # they say in which direction the output should have moved. In notebook 03 the same sum is written by a prompt. There, nobody computes a loss.
 
 # %% [markdown]

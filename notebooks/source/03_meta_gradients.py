@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 03 · Meta-gradients
 #
-# **Attention over demonstrations, drawn as a weight update. One linear layer that *is* a gradient step, and a trained one that finds the same
-# solution. Then a real prompt, rewritten as a patch of the real GPT's weights, deleted, and not missed: an equality is cheap, transfer is the test.**
+# **Attention over demonstrations, drawn as a weight update. One linear layer that *is* a gradient step; would training find it? Then a real prompt,
+# rewritten as a patch of the real GPT's weights, deleted, and the question what that proves.**
 #
 # *You need: notebooks 01 and 02. About 140 minutes, 70 of them (★) on the core path. No GPU.*
 
@@ -12,6 +12,7 @@ import torch
 from helpers import attention, dual, formats, gpt, icl, patches, plots, regression, tasks
 from helpers.check import break_it, check
 from helpers.course import assets
+from helpers.microscope import look
 from helpers.widgets import gpt_head, microscope, predict, reveal, toy_head
 
 # %%
@@ -32,8 +33,8 @@ plots.route(here="03")
 # $$\Delta W_{\mathrm{ICL}} = \sum_i (W_V x'_i) \otimes (W_K x'_i) \tag{3.2}$$
 
 # %% [markdown]
-# Compare with (2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. The paper calls it a **meta-gradient**: what
-# plays the gradient's part.
+# Compare with (2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. What demonstrations make in this way the paper
+# calls **meta-gradients**: they play the gradient's part. (The function below returns their sum, a matrix.)
 #
 # **By hand.** One demonstration token $x' = (1, 2)$, $W_V = (3, 0)$, $W_K$ swaps the two entries. Value 3; key $(2, 1)$; $\Delta W = (6, 3)$. The query
 # $(1, -1)$ gets $6 - 3 = 3$ more than without the demonstration.
@@ -130,19 +131,24 @@ plots.matrices(
 )
 for n, dw in grown.items():
     spectrum = torch.linalg.svdvals(torch.tensor(dw))
-    print(f"{n} tokens: rank {(spectrum > 1e-9).sum()}, singular values {spectrum.numpy().round(1)}")
+    print(f"{n} token{'s' * (n != '1')}: rank {(spectrum > 1e-9).sum()}, singular values {spectrum.numpy().round(1)}")
 reveal("rank", "3: one more with every token, up to the smaller side of the matrix.")
 
 # %% [markdown]
-# **What you may conclude.** (3.3) is exact for relaxed attention, whatever the demonstrations say, even if they are noise, as these are. **What
-# you may not:** that this update *improves* anything. A gradient step's errors come from a loss; these "errors" are values, which no
-# task's loss produced. **Linear attention *can be written* as a gradient step.** Whether a GPT's values *act* like errors of the task is a question for measurement (notebooks 04 and 05).
+# **What you may conclude.** (3.3) is exact for relaxed attention, whatever the demonstrations say, even if they are noise, as these are. **Linear attention *can be
+# written* as a gradient step** (of rate 1, on $-\sum_i v_i \cdot W k_i$, a loss without a minimum).
+#
+# **What you may not:** that this update *improves* anything. A gradient step's errors come from a loss; these "errors" are values, which no task's loss produced. Whether a
+# GPT's values *act* like errors of the task is a question for measurement (notebooks 04 and 05). Nor that this is the whole effect: above the first layer $q$ and
+# $X$ have themselves read the demonstrations, so $W_{\mathrm{ZSL}}$ there is not the zero-shot model's. And a GPT turns its keys by their position: (3.2) then holds with
+# the turned keys.
 
 # %% [markdown]
 # ## 4 · Two views of one computation
 #
 # The microscope shows both readings at once: left, how the query attends to the demonstrations; in the middle the matrix they write; right, what
-# it does to the query, beside what attention did. Take demonstrations away; change the query; switch the softmax on.
+# it does to the query, beside what attention did. Take demonstrations away; change the query; switch the softmax on. (With fewer demonstrations the head sees less; keys and
+# values stay those of the whole text. The three GPT heads were chosen because they differ.)
 
 # %%
 assets.ensure()
@@ -159,19 +165,31 @@ for layer, head in ((14, 3), (17, 5), (27, 3)):
 microscope(heads, head="GPT, layer 17, head 5")
 
 # %%
-from helpers.microscope import look
-
 for reading in ("relaxed", "softmax"):
     for name, head in heads.items():
         view = look(head, len(head.demos), list(head.queries)[-1], reading)
-        print(f"{reading:8} {name:21} {view.residual()}")
+        top = view.weights.argsort(descending=True)[:3] if reading == "softmax" else ()
+        seen = ", ".join(f"{head.tokens[i]!r} {view.weights[i]:.2f}" for i in top)
+        print(f"{reading:8} {name:21} {view.residual()}  {seen}")
 
 # %% [markdown]
 # **What you should see.** *Relaxed*: both readings agree to rounding, whatever head, query and number of demonstrations. *Softmax*: they part, and how far depends on
-# the head. Head 3 of layer 14, which looks at the arrows, is nearly what $\Delta W$ says; head 5 of layer 17, which looks at past tenses, is half; head 3 of
-# layer 27 hardly looks at the demonstrations, and what it does with them points the other way.
+# the head (at the right, the tokens with most weight). Head 3 of layer 14, which looks at the arrows, does nearly what $\Delta W$ says; head 5 of layer 17, which looks at
+# past tenses, half of it (cosine 0.56); head 3 of layer 27 looks at the start token, and what it takes from the demonstrations points the other way.
 #
 # Weights that must sum to one are no product of a matrix with $q$: a further demonstration takes weight *away* from all others.
+
+# %%
+spectra, name = {}, "GPT, layer 17, head 5"
+for count in (1, 2, 4, 6):
+    dw = look(heads[name], count, list(heads[name].queries)[-1], "relaxed").dw
+    values = torch.linalg.svdvals(dw)
+    values = values[values > 1e-9 * values[0]]
+    label = f"{count} demonstration{'s' * (count > 1)}: rank {len(values)}"
+    spectra[label] = (torch.arange(1, len(values) + 1).numpy(), values.numpy())
+plots.lines(
+    spectra, "singular value number", "size", f"The spectrum of ΔW ({name}) grows with every token read", log="y"
+)
 
 # %% [markdown]
 # ## 5 · How wrong is the relaxation, in a real GPT?
@@ -183,7 +201,7 @@ for reading in ("relaxed", "softmax"):
 # %%
 predict(
     "relaxed",
-    "Cosine of true and relaxed head output, median over 270 heads?",
+    "Cosine of true and relaxed head output, median over 270 heads and three prompts?",
     ["above 0.9", "0.5 to 0.9", "0 to 0.5", "below 0"],
 )
 
@@ -196,11 +214,13 @@ def outputs(model, text):
     n, scaled = raw.shape[-1], raw / read.q.shape[-1] ** 0.5
     weights = {"softmax": scaled.softmax(-1), "relaxed": raw, "mean": torch.full_like(raw, 1 / n)}
     weights["first order"] = (1 + scaled - scaled.mean(-1, keepdim=True)) / n
-    negative.append((raw < 0).double().mean().item())
+    weights["negatives dropped"] = raw.clamp(min=0)
+    below.append([(raw < 0).double().mean().item(), (weights["softmax"] * (raw < 0)).sum(-1).mean().item()])
     return {way: (w @ read.v.double())[:, :, 0] for way, w in weights.items()}
 
 
-negative = []
+# %%
+below = []
 texts = [prompt + "go ->"]
 for name in ("mr", "source-letters"):
     task = tasks.load(name, shots=8, seed=0, queries=1)
@@ -209,7 +229,7 @@ found = [outputs(model, text) for text in texts]
 
 # %%
 cosines = {}
-for way in ("relaxed", "first order", "mean"):
+for way in ("relaxed", "negatives dropped", "first order", "mean"):
     cosines[way] = torch.stack([torch.cosine_similarity(o["softmax"], o[way], dim=-1) for o in found])
 panels = {"relaxed": cosines["relaxed"].mean(0).T.numpy()}
 plots.matrices(
@@ -220,21 +240,29 @@ plots.matrices(
 )
 for way, values in cosines.items():
     high, low = ((values > 0.9).double().mean(), (values < 0).double().mean())
-    print(f"{way:11} median cosine {values.median():+.2f}; above 0.9 in {high:.0%} of heads, below 0 in {low:.0%}")
-print("raw scores below zero:", ", ".join(f"{share:.0%}" for share in negative), "in the three prompts")
+    print(f"{way:17} median cosine {values.median():+.2f}; above 0.9 in {high:.0%} of heads, below 0 in {low:.0%}")
+for count, weight in below:
+    print(f"scores below zero: {count:.0%} of all; softmax gives them {weight:.1%} of its weight")
 
 # %%
 ratio = torch.stack([o["relaxed"].norm(dim=-1) / o["softmax"].norm(dim=-1) for o in found])
 low, middle, high = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
 print(f"length, relaxed over true: median {middle:,.0f}, 90 % of heads between {low:,.0f} and {high:,.0f}")
+panels = {"relaxed": ratio.log10().mean(0).T.numpy()}
+plots.matrices(
+    panels, "layer", "head", "Relaxed outputs are hundreds to ten thousands of times longer (log₁₀, mean of 3 prompts)"
+)
 reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is another function.")
 
 # %% [markdown]
-# **What you should see.** In layer 0 most heads agree. Further up the relaxed output points *away* from the true one more often than towards it, and is thousands of times longer.
-# The plain mean, which looks at nothing, comes closer. Why? Softmax does not care if the same number is added to all scores; the relaxed form does. In this GPT three
-# quarters of the raw scores are negative: softmax gives those tokens little weight, the relaxed form *subtracts* their values. To first order, where the mean is
-# taken out, the likeness comes back.
+# **What you should see.** In layer 0 most heads agree. Further up the relaxed output points *away* from the true one more often than towards it; the plain mean, which
+# looks at nothing, comes closer. (That it is thousands of times longer is mostly the missing $\sqrt d$ and the missing division by $n$; the direction is what matters.)
 #
+# Why? Softmax does not care if the same number is added to all scores; the relaxed form does. In this GPT three quarters of the raw scores are negative. Softmax gives those
+# tokens only a few per cent of its weight; the relaxed form *subtracts* their values. Set the negative scores to 0, and most of the likeness is back. (First order is closer
+# mainly because it contains the plain mean.)
+
+# %% [markdown]
 # **What you may conclude.** In this model (3.3) is no approximation of what the heads compute. **What you may not:** that the paper's measurements are void (they are taken on
 # the true model, with softmax), nor that no other reading of softmax as a step exists: section 8 has one.
 
@@ -248,13 +276,13 @@ reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is anot
 #
 # $$e \leftarrow e + P \sum_{j \in \mathrm{demos}} (W_V e_j)\,(W_K e_j \cdot W_Q e) \tag{3.4}$$
 #
-# It is to leave $W_1 x$ in the query's last entries, up to the sign.
+# It is to leave $W_1 x$ in the query's last entries, up to the sign. (The check looks at nothing else; the course's own also leaves $x$ as it was, so that layers can be stacked.)
 
 # %% [markdown]
-# **By hand, for the sign.** $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$. The layer says $2$, is off by $2$; $e_1 = 1$; $W_1 = 1 + 1 \cdot 2 = 3$. Query $x = 1$: token
+# **By hand, for the sign.** $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$. The layer says $2$, is off by $2$; error signal $\tfrac12 \cdot 2 = 1$; $W_1 = 1 + 1 \cdot 2 = 3$. Query $x = 1$: token
 # $(1, -1)$, wanted $(1, -3)$.
 #
-# Comparing by $x$ alone: $2 \cdot 1 = 2$. What must be added to the last entry is $-e_1 \cdot 2$: so the value must be *minus* the miss, $W_0 x_1 - y_1 = -2$,
+# Comparing by $x$ alone: $2 \cdot 1 = 2$. What must be added to the last entry is $-1 \cdot 2$: so the value must be *minus* the miss, $W_0 x_1 - y_1 = -2$,
 # and $P$ the rate: $-1 + \tfrac12 \cdot (-2) \cdot 2 = -3$. Why the minus? Because the demonstrations' tokens are moved by the same rule: their last entry
 # becomes $y_j - \Delta W x_j$, what is *left to explain*, ready for the next layer.
 
@@ -298,13 +326,16 @@ print("left as it was, the x part:", formats.rounding(moved[:4] - x))
 # ## 7 · Would training choose them?
 #
 # We give a layer of linear attention random weights, all four matrices free, and train it to do regression in context: each task has a teacher
-# $w$ of its own, ten examples $(x_i, w \cdot x_i)$ and one query, all in ten dimensions. Nothing in the training mentions gradients.
+# $w$ of its own, ten examples $(x_i, w \cdot x_i)$ and one query, all in ten dimensions. Nothing in the tasks mentions gradients.
 #
-# To know what it *could* reach: the one rate that makes a single step from $W = 0$ best, on average over tasks:
+# %% [markdown]
+# How good can one step be? Task $b$ has examples $(x_{b,i}, y_{b,i})$, a query $x_b$ and its true answer $y_b$. A step of rate 1 from $W = 0$ predicts $p_b$, one of rate
+# lr predicts $\mathrm{lr}\, p_b$. Over all tasks the best rate is
 #
 # $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2}, \qquad p_b = \sum_i y_{b,i}\,(x_{b,i} \cdot x_b) \tag{3.5}$$
 #
-# ($p$ is the prediction after a step of rate 1. Where papers take the mean over $n$ examples as the loss, their rate is $n \cdot \mathrm{lr}$.)
+# (Where papers take the mean over $n$ examples as the loss, their rate is $n \cdot \mathrm{lr}$.) Inputs and teachers are gaussian; then theory gives
+# $\mathrm{lr} = 1/(n+d+1)$ and loss $d(d+1)/(n+d+1)$: 0.048 and 5.24.
 
 # %% [markdown]
 # {exercise:best_step_size}
@@ -359,20 +390,34 @@ panels = {"learned": matrix.numpy(), "theory: lr · I": (regression.theory(10, 1
 plots.matrices(panels, "entry of x", "entry of x_i", "What is done to x before it meets the examples")
 
 # %%
-reveal("trained", "the same: it found the step, and no more than one step fits into one such layer.")
+reveal(
+    "trained",
+    "the same: where no direction of the inputs is special, one such layer does no better than the best step.",
+)
 
 # %% [markdown]
-# **Recorded**, six seeds each; $\eta = n \cdot \mathrm{lr}$:
+# **Recorded**, six seeds each; $\eta = n \cdot \mathrm{lr}$; off the diagonal: the largest entry:
 
 # %% [markdown]
 # {result:one step}
 
 # %% [markdown]
 # **What you should see.** The curve comes down to the level of the best single step and stays; the learned matrix is a multiple of the identity, with the theoretical rate. Mahankali
-# et al. (2023) proved that for one layer of linear attention on this task the gradient step is the optimum.
+# et al. (2023) proved that for one layer of linear attention and gaussian inputs the gradient step is the optimum.
 #
 # **What you may conclude.** There *are* transformers that do in-context learning by gradient descent, and training finds them. **What you may not:** that yours is
 # one. This layer has no softmax, no MLP, tokens made of pairs, and saw nothing but regression. (Shen et al. 2023 make that objection to the whole line of work.)
+
+# %%
+options = [
+    "GPTs learn in context by gradient descent",
+    "a linear attention layer can learn to do one gradient step in context",
+    "attention and gradient descent are the same",
+]
+predict("sentence-03", "Which sentence do sections 6 and 7 allow?", options)
+
+# %%
+reveal("sentence-03", options[1] + ". What a GPT does, they do not touch.")
 
 # %% [markdown]
 # **On purpose: inputs that teach nothing.**
@@ -388,17 +433,21 @@ except ValueError as error:
 #
 # <details><summary>Outside its training distribution</summary>
 #
-# Scale all inputs by $s$. A gradient step with a fixed rate then overshoots: its update grows as $s^2$ in the inputs. A layer that *is* that step must fail in the same way. The
+# Scale all inputs by $s$. For $s > 1$ a gradient step with a fixed rate overshoots: its update grows as $s^2$. A layer that *is* that step must fail in the same way. The
 # cell below shows both.
 #
 # </details>
 #
 # <details><summary>Two layers against two steps (recorded)</summary>
 #
+# Loss on fresh tasks, uniform inputs, $n = d = 10$; five learned seeds. GD++ also moves every input, $x \leftarrow x - \gamma \sum_j x_j (x_j \cdot x)$.
+#
 # {result:layers}
 #
 # </details>
 #
+
+# %% [markdown]
 # <details><summary>Softmax as a normalised step (Ren and Liu 2023)</summary>
 #
 # $e^{k \cdot q} = \varphi(k) \cdot \varphi(q)$ for features $\varphi$ with infinitely many entries (all products of entries of $k$, scaled). So softmax attention is
@@ -425,11 +474,13 @@ plots.lines(
 # ## 9 · The prompt as a patch
 #
 # Back to the real GPT, with softmax, 30 layers, MLPs. Is there an *exact* sense in which a prompt changes weights? There is (Dherin et al. 2025).
-# Look at one layer at the last token. Without the prompt its MLP is handed the vector *before*; with the prompt, *after*. Change the MLP's first
+# In each layer attention's output is added to the token's vector, the *stream*. Then an **MLP**, two matrix products with a nonlinearity between, reads the stream (brought
+# to a fixed length) and adds its own output. Look at one layer at the last token. Without the prompt its MLP is handed the vector *before*; with the prompt, *after*. Change the MLP's first
 # weights $W$ so that they make of *before* what they made of *after*, by the smallest change that does it:
 #
 # $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2}, \qquad (W + \Delta W)\,\mathrm{before} = W\,\mathrm{after} \tag{3.6}$$
-#
+
+# %% [markdown]
 # **By hand.** $W = (1, 2)$, before $(1, 0)$, after $(0, 1)$: $W(\mathrm{after} - \mathrm{before}) = 1$; $\Delta W = (1, 0)$; and $(2, 2) \cdot (1, 0) = 2 = W\,\mathrm{after}$.
 
 # %% [markdown]
@@ -450,7 +501,8 @@ check(rank_one_patch)
 # %% [markdown]
 # {solution:rank_one_patch}
 #
-# What attention added to the stream itself is made up for by one constant vector a layer, a **shift**. Layer by layer, from below: `patches.absorb`.
+# That corrects what the MLP says. What attention itself had added to the stream is missing too: it is put back as one constant vector a layer, a **shift**. Layer by layer,
+# from below: `patches.absorb`.
 # Sixteen verbs in the prompt; neither *go* nor *see* is among them.
 
 # %%
@@ -462,12 +514,13 @@ with patches.patched(model, patch):
 print("with the prompt:        ", repr(model.tokenizer.decode(behind.argmax())))
 print("prompt deleted, patched:", repr(model.tokenizer.decode(instead.argmax())), f" goes on: {answer!r}")
 print("prompt deleted, nothing:", repr(model.tokenizer.decode(alone.argmax())))
-apart = [formats.rounding((logits - behind) / behind.abs().max()) for logits in (instead, alone)]
-print("largest difference of 49,152 logits, relative to the largest logit:", apart[0], " without patch:", apart[1])
+apart = [(logits - behind).abs().max() / behind.abs().max() for logits in (instead, alone)]
+print(f"largest difference of 49,152 logits, relative: {formats.rounding(apart[0])}; without patch {apart[1]:.2f}")
 print("weights given back to the last bit:", model.fingerprint() == before)
 
 # %% [markdown]
-# Thirty patches of rank one and thirty shifts: the prompt is gone, and no logit has noticed. Softmax and all. In-context learning *is* a weight update?
+# Thirty patches of rank one and thirty shifts: the prompt is gone, and the next token's logits are the same. Softmax and all. In-context learning *is* a weight update?
+# (It is an equality for *one* token, the last of the query. After it the patch goes on saying *went*.)
 #
 # The patch was computed for *go*. If the prompt has taught the weights **the past tense**, the patch should serve other verbs.
 
@@ -488,7 +541,9 @@ for word in ("see", "sleep", "build"):
 # %%
 reveal("transfer", "went. The patch holds the answer, not the rule.")
 predict(
-    "mean", "The mean of the patches for 16 other verbs, put to “see ->”?", ["saw", "another verb's past", "nonsense"]
+    "mean",
+    "The mean of the patches for 16 other verbs, put to six new ones: how many get their own past tense?",
+    ["none or one", "two to four", "five or six"],
 )
 
 # %%
@@ -500,10 +555,10 @@ with patches.patched(model, average):
         print(f"{word} ->{gpt.complete(model, f'{word} ->', tokens=3).split(chr(10))[0]}")
 
 # %%
-reveal("mean", "saw, as it happens. For the other five words it is the past tense of some other verb.")
+reveal("mean", "one, saw. The other five get the past tense of some other verb.")
 
 # %% [markdown]
-# **Recorded**: 40 words of three tasks, three draws of demonstrations; share of words whose answer's first token comes first:
+# **Recorded**: 40 words of each of three tasks, three draws of demonstrations; share of words whose answer's first token comes first:
 
 # %% [markdown]
 # {result:patches}
@@ -513,26 +568,15 @@ reveal("mean", "saw, as it happens. For the other five words it is the past tens
 # past tenses. And the last columns take the patch apart: the rank-one changes of the weights *alone* do nothing; the shifts alone do all that is needed for past
 # tenses, and a part of it elsewhere. A shift is what attention brought, written down as a constant.
 #
-# **What you may conclude.** For one query the prompt *can be written* as a change of weights. **What you may not:** that the weights have learned the task: the
-# change does not serve the next query, and most of the answer does not sit in the weights at all.
+# **What you may conclude.** For one query's next token the prompt *can be written* as changes of weights and shifts. **What you may not:** that the weights have learned the
+# task: the change does not serve the next query, and without the shifts the changed matrices answer nothing.
 
 # %% [markdown]
 # ## 10 · What an equality shows
 #
-# Twice on this page a prompt became a weight update, exactly: (3.3) with relaxed attention, (3.6) without any relaxation. Both hold for *any* model and *any* prompt, nonsense too, because
-# both are ways of writing a sum. **An equality is cheap; transfer is the test.** (3.4) is another matter: there the update is the gradient of a loss on the
+# Twice on this page a prompt became a weight update, exactly: (3.3) with relaxed attention, (3.6) without any relaxation. (3.3) writes a sum in two parts; (3.6), with its shifts,
+# solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (3.4) is another matter: there the update is the gradient of a loss on the
 # demonstrations, and it serves every query. To show *that* for a GPT one has to measure. Notebook 04 begins: finetuning's own update of attention, and the prompt's, side by side.
-
-# %%
-options = [
-    "GPTs learn in context by gradient descent",
-    "a linear attention layer can learn to do one gradient step in context",
-    "attention and gradient descent are the same",
-]
-predict("sentence-03", "Which sentence do sections 6 and 7 allow?", options)
-
-# %%
-reveal("sentence-03", options[1] + ". What a GPT does, they do not touch.")
 
 # %% [markdown]
 # ## 11 · Aloud, before you go

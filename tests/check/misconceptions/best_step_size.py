@@ -46,7 +46,7 @@ def newton_by_autograd(inputs, targets, x, y):
         loss = (lr * p - y).square().mean()
         (slope,) = torch.autograd.grad(loss, lr, create_graph=True)
         (bend,) = torch.autograd.grad(slope, lr)
-    return float(-slope / bend)
+    return (-slope / bend).item()
 
 
 @right(NAME)
@@ -163,3 +163,9 @@ def the_courses_own(inputs, targets, x, y):
     from helpers.regression import best_step_size
 
     return best_step_size(inputs, targets, x, y)
+
+
+@wrong(NAME, "targets are missing from p")
+def without_targets(inputs, targets, x, y):
+    p = (inputs @ x[:, :, None]).sum((1, 2))
+    return (y @ p / (p @ p)).item()

@@ -116,3 +116,8 @@ def the_exercise_after_the_next(w0, errors, inputs, x):
     from helpers import dual
 
     return w0 @ x + dual.contributions(errors, inputs, x).sum(0)
+
+
+@wrong(NAME, "This is softmax attention")
+def softmax_over_scaled_comparisons(w0, errors, inputs, x):
+    return w0 @ x + torch.softmax(inputs @ x / x.shape[0] ** 0.5, 0) @ errors

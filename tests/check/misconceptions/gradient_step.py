@@ -157,3 +157,19 @@ def steps_on_its_input(w, inputs, targets, lr):
     errors = lr * (targets - inputs @ w.T)
     w += errors.T @ inputs
     return errors, w
+
+
+@wrong(NAME, "move after every example")
+def example_by_example(w, inputs, targets, lr):
+    errors = []
+    for x, y in zip(inputs, targets, strict=True):
+        errors.append(lr * (y - w @ x))
+        w = w + torch.outer(errors[-1], x)
+    return torch.stack(errors), w
+
+
+@right(NAME)
+def by_autograd_as_on_the_page(w, inputs, targets, lr):
+    moved = w.clone().requires_grad_()
+    (0.5 * (inputs @ moved.T - targets).square().sum()).backward()
+    return lr * (targets - inputs @ w.T), w - lr * moved.grad

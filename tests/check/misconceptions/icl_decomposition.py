@@ -108,3 +108,10 @@ def averaged(w_v, w_k, demos, context, query):
 @wrong(NAME, "Two results are asked for")
 def their_sum(w_v, w_k, demos, context, query):
     return read(w_v, w_k, context, query) + read(w_v, w_k, demos, query)
+
+
+@wrong(NAME, "One softmax runs over both texts")
+def one_softmax_split_in_two(w_v, w_k, demos, context, query):
+    tokens = torch.cat([demos, context])
+    weighed = torch.softmax(tokens @ w_k.T @ query, 0)[:, None] * (tokens @ w_v.T)
+    return weighed[len(demos) :].sum(0), weighed[: len(demos)].sum(0)

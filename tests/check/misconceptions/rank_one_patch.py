@@ -118,3 +118,8 @@ def without_w(w, before, after):
 @wrong(NAME, "This is a vector")
 def only_what_is_missing(w, before, after):
     return w @ (after - before)
+
+
+@wrong(NAME, "changed places")
+def the_other_way(w, before, after):
+    return torch.outer(w @ (before - after), after) / after.dot(after)

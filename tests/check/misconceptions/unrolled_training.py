@@ -165,7 +165,7 @@ def inputs_once(w0, inputs, targets, lr, steps):
     return with_the_exercise_before(w0, inputs, targets, lr, steps)[0], inputs
 
 
-@wrong(NAME, "errors of one step")
+@wrong(NAME, "not the last alone")
 def last_step_only(w0, inputs, targets, lr, steps):
     w = w0
     for _ in range(steps):
@@ -196,3 +196,21 @@ def inputs_first(w0, inputs, targets, lr, steps):
 def the_courses_training(w0, inputs, targets, lr, steps):
     layers = [dual.trained(w0, inputs, targets, lr, t)[1] for t in range(steps)]
     return torch.cat([lr * (targets - inputs @ w.T) for w in layers]), inputs.repeat(steps, 1)
+
+
+@wrong(NAME, "The learning rate is missing from the errors")
+def bare_misses(w0, inputs, targets, lr, steps):
+    w, misses = w0, []
+    for _ in range(steps):
+        misses.append(targets - inputs @ w.T)
+        w = w + lr * misses[-1].T @ inputs
+    return torch.cat(misses), inputs.repeat(steps, 1)
+
+
+@wrong(NAME, "not their sum")
+def added_up_over_the_steps(w0, inputs, targets, lr, steps):
+    w, total = w0, torch.zeros_like(targets)
+    for _ in range(steps):
+        miss = lr * (targets - inputs @ w.T)
+        w, total = w + miss.T @ inputs, total + miss
+    return total, inputs
