@@ -1,4 +1,4 @@
-"""The small language model: each kind of attention, whole sequences and token by token; training, stopping, going on."""
+"""The small language model: each attention, whole sequences and token by token; training, stopping, going on."""
 
 import itertools
 import warnings

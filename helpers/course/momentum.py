@@ -70,11 +70,11 @@ def language(variant: str, seed: int) -> dict:
     return result | learned(model) | {"about": about(model, RECIPE, material())}
 
 
-RECALL = ("plain", "η learned", "momentum-linear", "linear", "convolution")
-PAIRS = (2, 4, 8, 16)
-KEYS = 32  # as many values
+RECALL = ("plain", "η = 0.5", "η learned", "momentum-linear", "linear", "convolution")
+PAIRS = (2, 4, 8)
+KEYS = 16  # as many values
 RECALL_SHAPE = Shape(vocabulary=2 * KEYS, context=4 * max(PAIRS), layers=2, heads=2, width=64)
-RECALL_RECIPE = Recipe(steps=1500, batch=64, lr=3e-3, warmup=100)
+RECALL_RECIPE = Recipe(steps=4000, batch=32, lr=4e-3, warmup=100)
 
 
 def recalled(batch: int, pairs: int, rng: torch.Generator) -> Int[Tensor, "batch tokens"]:
@@ -115,9 +115,9 @@ def recall(variant: str, seed: int) -> dict:
 
 
 REGRESSION = ("plain", "η learned", "momentum-linear", "linear")
-DEMOS, WIDTH = 16, 5
-REGRESSION_SHAPE = Shape(vocabulary=1, context=2 * DEMOS + 2, layers=3, heads=4, width=64)
-REGRESSION_RECIPE = Recipe(steps=1500, batch=64, lr=2e-3, warmup=100)
+DEMOS, WIDTH = 8, 2
+REGRESSION_SHAPE = Shape(vocabulary=1, context=2 * DEMOS + 2, layers=2, heads=4, width=64)
+REGRESSION_RECIPE = Recipe(steps=2500, batch=32, lr=4e-3, warmup=100)
 
 
 class Regressor(LanguageModel):
@@ -142,7 +142,7 @@ def lines(batch: int, rng: torch.Generator) -> tuple[Float[Tensor, "b n d"], Flo
 
 
 def icl_regression(variant: str, seed: int) -> dict:
-    """Squared error over d (1: knowing nothing) of regression in context, by the number of demonstrations 0 … 16."""
+    """Squared error over d (1: knowing nothing) of regression in context, by the number of demonstrations 0 … 8."""
     model, recipe = build(REGRESSION_SHAPE, variant, seed, Regressor), replace(REGRESSION_RECIPE, seed=seed)
 
     def loss_at(step: int) -> Tensor:
@@ -236,7 +236,7 @@ EXPERIMENTS = {
 Reading = Callable[[dict], float | list[float]]
 
 
-def test_loss(result: dict) -> float:
+def final_loss(result: dict) -> float:
     """Nats a token at the length that was trained for."""
     return result[str(SHAPE.context)]["loss"]
 
@@ -251,13 +251,13 @@ def by_demonstrations(result: dict) -> list[float]:
     return list(result["error"].values()) if isinstance(result["error"], dict) else result["error"]
 
 
-def measured(rows: Sequence[dict], variant: str, read: Reading = test_loss) -> dict[int, np.ndarray]:
+def measured(rows: Sequence[dict], variant: str, read: Reading = final_loss) -> dict[int, np.ndarray]:
     """A variant's recorded value, or values, for every seed."""
     found = {row["cell"]["seed"]: row["result"] for row in rows if row["cell"]["variant"] == variant}
     return {seed: np.array(read(result)) for seed, result in sorted(found.items())}
 
 
-def differences(rows: Sequence[dict], variant: str, base: str = "plain", read: Reading = test_loss) -> np.ndarray:
+def differences(rows: Sequence[dict], variant: str, base: str = "plain", read: Reading = final_loss) -> np.ndarray:
     """Variant minus base [seeds ...], over the seeds that both have: the same first weights, the same batches."""
     ours, theirs = measured(rows, variant, read), measured(rows, base, read)
     shared = [seed for seed in ours if seed in theirs]
@@ -272,7 +272,7 @@ def estimate(values: np.ndarray) -> tuple:
     return (mean if mean.ndim else float(mean)), *metrics.bootstrap_interval(values)
 
 
-def table(rows: Sequence[dict], base: str = "plain", read: Reading = test_loss, digits: int = 3) -> str:
+def table(rows: Sequence[dict], base: str = "plain", read: Reading = final_loss, digits: int = 3) -> str:
     """Every variant: mean, paired difference from the base with its interval, and in how many seeds it is below."""
     lines = ["| attention | mean | minus " + base + " | 95 % interval | lower in |", "|---" * 5 + "|"]
     for variant in dict.fromkeys(row["cell"]["variant"] for row in rows):
