@@ -70,7 +70,7 @@ def language(variant: str, seed: int) -> dict:
     return result | learned(model) | {"about": about(model, RECIPE, material())}
 
 
-RECALL = ("plain", "η = 0.5", "η learned", "momentum-linear", "linear", "convolution")
+RECALL = ("plain", "η = 0.5", "η learned", "momentum-linear")
 PAIRS = (2, 4, 8)
 KEYS = 16  # as many values
 RECALL_SHAPE = Shape(vocabulary=2 * KEYS, context=4 * max(PAIRS), layers=2, heads=2, width=64)

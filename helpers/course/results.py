@@ -598,7 +598,9 @@ def record(name: str) -> None:
         row = {
             "cell": cell,
             "result": result,
-            "from": provenance(model, name) | {"seconds": round(time.perf_counter() - start, 1)},
+            "from": provenance(model, name)
+            | result.pop("about", {})
+            | {"seconds": round(time.perf_counter() - start, 1)},
         }
         with path.open("a", encoding="utf-8") as out:
             out.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,12 +1,22 @@
-"""The course's own versions with one small change each, handed in as attempts: what is wrong is refused."""
+"""Right answers with one small change each, handed in as attempts: what is wrong is refused.
+
+They are the course's own versions; or, where those are made of dtypes and chunks, the notebook's solutions.
+"""
 
 from dataclasses import replace
 
 import pytest
+from misconceptions import heavy_ball_layers, momentum_attention, momentum_gradients, momentum_scan
 from mutants import mutants
 
 from helpers.check import EXERCISES, verdict
 
+ANSWERS = {name: exercise.course for name, exercise in EXERCISES.items()} | {
+    "momentum_gradients": momentum_gradients.carried,
+    "momentum_attention": momentum_attention.a_table_of_ages,
+    "momentum_scan": momentum_scan.carried,
+    "heavy_ball_layers": heavy_ball_layers.the_last_two,
+}
 HARMLESS = {  # a change that leaves what is asked of students, unbatched tokens and at least one, exactly as it was
     "recurrent_linear_attention": {
         "q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]) if state is None else state: always": "no state is given",
@@ -29,6 +39,12 @@ HARMLESS = {  # a change that leaves what is asked of students, unbatched tokens
         "1 → 0": "a vector has one dimension, the first and the last",
         "length.all(): dropped": "there is one length, and it isn't 0",
     },
+    "momentum_gradients": {"0 → -1": "the last gradient is as long as the first"},
+    "momentum_scan": {"0 → -1": "the last value is as wide as the first"},
+    "heavy_ball_layers": {
+        "w @ x: swapped": "the product of two vectors is the same either way",
+        "(w @ x).item(): dropped": "a tensor without dimensions is a number too",
+    },
 }
 
 
@@ -37,13 +53,13 @@ def test_mutants_are_refused(name, monkeypatch):
     """For what they answer: the course's own version may call the functions that an attempt may not."""
     monkeypatch.setitem(EXERCISES, name, replace(EXERCISES[name], watched={}))
     assert verdict(EXERCISES[name].course, name).status == "passed"
-    tried = [(said, verdict(mutant, name).status) for said, mutant in mutants(EXERCISES[name].course)]
+    tried = [(said, verdict(mutant, name).status) for said, mutant in mutants(ANSWERS[name])]
     assert {said for said, status in tried if status == "passed"} == set(HARMLESS.get(name, {}))
     assert len(tried) >= 7  # one short line has no more
 
 
 def test_nearly_all_mutants_are_refused():
-    counts = {name: sum(1 for _ in mutants(EXERCISES[name].course)) for name in EXERCISES}
+    counts = {name: sum(1 for _ in mutants(ANSWERS[name])) for name in EXERCISES}
     harmless = sum(len(survivors) for survivors in HARMLESS.values())
     assert sum(counts.values()) >= 15 * len(counts)
     assert harmless <= 0.05 * sum(counts.values())
