@@ -1,12 +1,15 @@
 """Numbers as a page should show them: the same on every machine."""
 
+import torch
 from torch import Tensor
+
+FINEST = {torch.float64: -12, torch.float32: -4}  # powers of ten; below, machines differ
 
 
 def rounding(difference: Tensor) -> str:
     """The largest absolute difference, as the power of ten it stays below: "< 1e-12"."""
-    largest = difference.abs().max().item()
-    return f"< 1e{next((power for power in range(-15, 4) if largest < 10**power), 99)}"
+    largest, finest = difference.abs().max().item(), FINEST.get(difference.dtype, -2)
+    return f"< 1e{next((power for power in range(finest, 4) if largest < 10**power), 99)}"
 
 
 def seconds(time: float) -> str:

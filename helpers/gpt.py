@@ -253,7 +253,7 @@ def score(
     follow: bool = False,
     look: Look | None = None,
 ) -> list[list[Continuation]]:
-    """Score every continuation of every prompt after one common prefix (token ids throughout).
+    """(4.1): score every continuation of every prompt after one common prefix (token ids throughout).
 
     `follow` also asks what the model would say after each continuation; `look` is opened around each packed pass.
     A row that doesn't fit the GPU's memory is halved; MemoryError where a single prompt doesn't fit.

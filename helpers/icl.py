@@ -78,7 +78,7 @@ class Predictions:
 
 
 def calibrate(scores: Float[Tensor, "n labels"]) -> Float[Tensor, "n labels"]:
-    """Remove from each label its mean score over the unlabelled queries (batch calibration, Zhou et al. 2309.17249)."""
+    """(4.2): take from each label its mean score over all queries (batch calibration, Zhou et al. 2309.17249)."""
     return scores - scores.mean(0)
 
 
@@ -249,7 +249,7 @@ class ValueUpdate:
     attended: Float[Tensor, "n layers heads e"]  # Σ_j a_j x_j over the query's tokens, by the finetuned attention a
 
     def attention(self) -> Float[Tensor, "n layers heads tokens"]:
-        """What finetuning makes each head attend to: x_i · Σ_j a_j x_j for every training token i.
+        """(4.8): what finetuning makes each head attend to: x_i · Σ_j a_j x_j for every training token i.
 
         Its attention pattern held fixed, a finetuned head's output changes by ΔW Σ_j a_j x_j, which is the sum of the
         errors under these weights: linear attention to the training tokens, nothing relaxed.
@@ -259,7 +259,7 @@ class ValueUpdate:
 
 
 def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
-    """Finetune as `finetuned` does and keep what reaches every value projection; one plain pass for every query.
+    """(4.7): finetune as `finetuned` does and keep what reaches every value projection; one plain pass for every query.
 
     Raises ValueError for a model in half precision (no equality would be left), or one without value projections.
     """

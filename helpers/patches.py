@@ -88,14 +88,14 @@ def next_token(model: GPT, text: str) -> Float[Tensor, " vocabulary"]:
     return model.network(ids, use_cache=False, logits_to_keep=1).logits[0, -1].float().cpu()
 
 
-def _gated(model: GPT) -> Sequence[nn.Module]:
+def _gated(model: GPT) -> nn.ModuleList:
     layers = getattr(model.network.base_model, "layers", ())
     if not layers or not hasattr(getattr(layers[0], "mlp", None), "gate_proj"):
         raise ValueError(f"{type(model.network).__name__} has no gated MLPs: only Llama's family can be patched here.")
     return layers
 
 
-def _weights(layers: Sequence[nn.Module]) -> list[nn.Parameter]:
+def _weights(layers: nn.ModuleList) -> list[nn.Parameter]:
     return [p.weight for layer in layers for p in (layer.mlp.gate_proj, layer.mlp.up_proj)]
 
 
