@@ -1,33 +1,33 @@
 """What momentum does to a GPT that was trained without: a short finetuning on the manual, of η, of keys and values.
 
-Two grids for `helpers/course/results.py`. Within a seed every condition learns from the same windows and is asked
+Two grids for `helpers/course/results.py`. Within a seed every variant learns from the same windows and is asked
 the same.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from helpers import cache, gpt, gpt_momentum, icl, lm, tasks
+from helpers import cache, gpt, gpt_momentum, icl, lm, metrics, tasks
 from helpers.gpt import GPT
 
 CODE = cache.digest(lm.CODE, *(Path(file).read_text(encoding="utf-8") for file in (gpt_momentum.__file__, __file__)))
 SEEDS, DEV_SEED = range(3), 1000
-LEARN = {  # condition: the groups of parameters that learn, each at its own rate
+LEARN = {  # variant: the groups of parameters that learn, each at its own rate
     "untrained": (),
     "keys and values": ("keys and values",),
     "eta": ("eta",),
     "eta, keys and values": ("eta", "keys and values"),
     "scale": ("scale",),  # a control with as many numbers as eta: every head's output times 1 + scale, from 0
 }
-RATES = {"eta": (0.003, 0.01, 0.03), "keys and values": (3e-5, 1e-4, 3e-4), "scale": (0.003, 0.01)}
-RATE = {"eta": 0.01, "keys and values": 1e-4, "scale": 0.01}  # the best of these on the development split
+RATES = {"eta": (0.003, 0.01, 0.03), "keys and values": (3e-5, 1e-4, 3e-4, 1e-3), "scale": (0.003, 0.01)}
+RATE = {"eta": 0.01, "keys and values": 3e-4, "scale": 0.01}  # the best of these on the development split
 RECIPE = lm.Recipe(steps=20, batch=1, lr=1.0, warmup=2)  # its rates are multiplied by each group's own
 WINDOW, WINDOWS, DEV_WINDOWS = 384, 16, 8  # tokens; windows to test on
 ASKED, SHOTS, QUERIES = ("past", "antonym", "capital"), 16, 40
@@ -46,15 +46,15 @@ def try_rate(model: GPT, group: str, lr: float, seed: int) -> dict:
 
 
 def cells() -> Iterator[dict]:
-    """All conditions of one seed before the next; the control last."""
-    for conditions in ([name for name in LEARN if name != "scale"], ["scale"]):
+    """All variants of one seed before the next; the control last."""
+    for variants in ([name for name in LEARN if name != "scale"], ["scale"]):
         for seed in SEEDS:
-            yield from ({"condition": condition, "seed": seed} for condition in conditions)
+            yield from ({"variant": variant, "seed": seed} for variant in variants)
 
 
-def pretrained(model: GPT, condition: str, seed: int) -> dict:
+def pretrained(model: GPT, variant: str, seed: int) -> dict:
     """After finetuning: loss of every test window; answers to word pairs in context, right or not, and −log p."""
-    tuned, rates = fresh(model.name, condition), {name: RATE[name] for name in LEARN[condition]}
+    tuned, rates = fresh(model.name, variant), {name: RATE[name] for name in LEARN[variant]}
     result = {"rates": rates, "training": finetune(tuned, rates, seed) if rates else []}
     result |= {"test": window_losses(tuned, "test", WINDOWS)} | {task: answers(tuned, task, seed) for task in ASKED}
     result["etas"] = [rounded(eta.tolist()) for eta in gpt_momentum.etas(tuned.network)]
@@ -62,10 +62,10 @@ def pretrained(model: GPT, condition: str, seed: int) -> dict:
     return result | {"about": {"weights": tuned.fingerprint(), "data": data, "code": CODE[:12], "window": WINDOW}}
 
 
-def fresh(name: str, condition: str) -> GPT:
+def fresh(name: str, variant: str) -> GPT:
     """The pretrained model in a copy of its own, with what is to learn."""
-    model = gpt.load(name, attention="momentum" if "eta" in condition else "softmax")
-    if condition == "scale":
+    model = gpt.load(name, attention="momentum" if "eta" in variant else "softmax")
+    if variant == "scale":
         scale_heads(model)
     return model
 
@@ -142,3 +142,55 @@ def rounded(values: Iterable[float]) -> list[float]:
 
 
 EXPERIMENTS = {"pretrained_rates": (rate_cells, try_rate), "pretrained": (cells, pretrained)}
+
+
+# --- What the recorded lines say: `rows` are those of `results.read("pretrained")`
+
+
+def measured(rows: Sequence[dict], variant: str, what: str = "test") -> dict[int, np.ndarray]:
+    """Of every seed, a value a test window ("test": its loss), or a query ("past right", "past losses")."""
+    task, _, kind = what.partition(" ")
+    found = {row["cell"]["seed"]: row["result"][task] for row in rows if row["cell"]["variant"] == variant}
+    return {seed: np.array(list(r[kind] if kind else r), dtype=float) for seed, r in sorted(found.items())}
+
+
+def difference(rows: Sequence[dict], variant: str, base: str, what: str = "test") -> tuple[float, float, float]:
+    """Variant minus base over the seeds that both have: mean, 95 % bootstrap interval over windows or queries."""
+    ours, theirs = measured(rows, variant, what), measured(rows, base, what)
+    shared = [seed for seed in ours if seed in theirs]
+    if not shared:
+        raise ValueError(f"difference: no seed is recorded for both {variant!r} and {base!r}.")
+    each = np.mean([ours[seed] - theirs[seed] for seed in shared], axis=0)
+    return float(each.mean()), *metrics.bootstrap_interval(each)
+
+
+def table(rows: Sequence[dict], what: str = "test", bases: Sequence[str] = ("untrained", "keys and values")) -> str:
+    """Every variant: mean [lowest, highest seed], and the paired difference from each base with its interval."""
+    lines = [f"| learned | mean | {' | '.join(f'minus {base}' for base in bases)} |", "|---" * (2 + len(bases)) + "|"]
+    for variant in [name for name in LEARN if measured(rows, name, what)]:
+        seeds = [values.mean() for values in measured(rows, variant, what).values()]
+        cells = [variant, f"{np.mean(seeds):.3f} [{min(seeds):.3f}, {max(seeds):.3f}]"]
+        for base in bases:
+            apart = (
+                "" if base == variant else "{:+.3f} ({:+.3f} to {:+.3f})".format(*difference(rows, variant, base, what))
+            )
+            cells.append(apart.replace("-", "−"))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def learned_etas(rows: Sequence[dict], variant: str = "eta") -> Float[np.ndarray, "seeds layers heads"]:
+    """The η that each seed ended with."""
+    return np.array([row["result"]["etas"] for row in rows if row["cell"]["variant"] == variant])
+
+
+def eta_table(rows: Sequence[dict], parts: int = 5) -> str:
+    """Where η was learned: of each part of the layers its median, its largest, and how many are above .01, or at 0."""
+    lines = ["| learned | layers | median η | largest | above .01 | at 0 |", "|---" * 6 + "|"]
+    for variant in [name for name in LEARN if "eta" in name and measured(rows, name)]:
+        etas = learned_etas(rows, variant)
+        for layers in np.array_split(np.arange(etas.shape[1]), parts):
+            part = etas[:, layers]
+            cells = [variant, f"{layers[0] + 1}–{layers[-1] + 1}", f"{np.median(part):.3f}", f"{part.max():.3f}"]
+            lines.append(f"| {' | '.join(cells)} | {(part > 0.01).mean():.0%} | {(part == 0).mean():.0%} |")
+    return "\n".join(lines)
