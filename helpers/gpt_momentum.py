@@ -19,9 +19,7 @@ def momentum_forward(
 ) -> tuple[Tensor, None]:
     """(6.2) as transformers asks for it: what it has, and the momentum of all values before, those of a cache too."""
     rows, seen = query.shape[-2], value.shape[-2]
-    earlier = torch.ones(rows, seen, dtype=torch.bool, device=value.device).tril(seen - rows)
-    sees = mask if mask is None or mask.dtype == torch.bool else mask == 0
-    if rows not in (1, seen) if sees is None else not (sees == earlier).all():
+    if not plain(mask, rows, seen):
         raise ValueError(
             "Momentum sums over all tokens before, also what a mask hides: no padding, no packed rows, no static cache."
             "\nRead one sequence at a time, or several of one length: model.network(ids)."
@@ -29,6 +27,14 @@ def momentum_forward(
     out, _ = sdpa_attention_forward(module, query, key, value, mask, **options)
     momentum = momentum_scan(repeat_kv(value, module.num_key_value_groups), module.eta)
     return out + momentum[..., -rows:, :].transpose(1, 2), None  # [batch rows heads d_head]
+
+
+def plain(mask: Tensor | None, rows: int, seen: int) -> bool:
+    """Do the last rows of sequences see all before them, and only that? Without a mask they are all rows, or one."""
+    if mask is None:
+        return rows in (1, seen)
+    sees = mask if mask.dtype == torch.bool else mask == 0
+    return bool((sees == torch.ones(rows, seen, dtype=torch.bool, device=mask.device).tril(seen - rows)).all())
 
 
 AttentionInterface.register("momentum", momentum_forward)
