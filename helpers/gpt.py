@@ -31,7 +31,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from transformers.models.xglm.modeling_xglm import XGLMAttention
 from transformers.utils import logging
 
-from helpers import DEFAULT_MODEL, cache
+from helpers import DEFAULT_MODEL, cache, gpt_momentum
 
 KNOWN = {  # name: (where it comes from, parameters); the default comes with set-up, the others from the hub
     DEFAULT_MODEL: ("set-up", 135e6),
@@ -91,12 +91,17 @@ class GPT:
         return seen.hexdigest()
 
 
-def load(name: str = "auto", device: str = "auto", dtype: str | torch.dtype = "auto") -> GPT:
+def load(
+    name: str = "auto", device: str = "auto", dtype: str | torch.dtype = "auto", attention: str = "softmax"
+) -> GPT:
     """Load a causal language model: a name of `KNOWN`, a folder, or a hub name such as "org/model".
 
     "auto": on a GPU with room for it the paper's 1.3B model if this machine has it, else the default; float32 on a CPU.
+    `attention="momentum"` gives every head an η to learn, from 0 (6.2; only in Llama's family, as the default is).
     Raises ValueError for an unknown name (with the nearest ones), FileNotFoundError if the weights aren't here.
     """
+    if attention not in ("softmax", "momentum"):
+        raise ValueError(f"There is no attention called {attention!r} for a real GPT. There are: softmax, momentum.")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     name = _choose(device) if name == "auto" else name
     source = _source(name)
@@ -113,7 +118,10 @@ def load(name: str = "auto", device: str = "auto", dtype: str | torch.dtype = "a
             f"{name} is not on this machine, or only in part.\nSet HF_HUB_OFFLINE=0 before Python starts to let it be "
             f"downloaded, or use the course's own model: gpt.load({DEFAULT_MODEL!r})."
         ) from error
-    return GPT(network.to(device).eval().requires_grad_(False), tokenizer, name)
+    network.to(device).eval().requires_grad_(False)
+    if attention == "momentum":
+        gpt_momentum.put_into(network)
+    return GPT(network, tokenizer, name)
 
 
 def _choose(device: str) -> str:
@@ -321,13 +329,13 @@ def watch(
     Attention goes through transformers' own interface and stays what it was, to the last bit.
     Raises ValueError where a model's heads can't be looked into, or an activation is nan or infinite.
     """
-    seen, at = set(), torch.tensor(rows, device=model.device)
+    seen, at, attend = set(), torch.tensor(rows, device=model.device), _attention(model)
     turn = _rotation(model, positions)
 
     def attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: object
     ) -> tuple:
-        out, weights = sdpa_attention_forward(module, query, key, value, mask, **options)
+        out, weights = attend(module, query, key, value, mask, **options)
         with torch.no_grad():
             attended = _attended(module, query[0, :, at], key[0], out[0, at], turn, options.get("scaling"))
         if not torch.stack([tensor.sum() for tensor in vars(attended).values()]).isfinite().all():
@@ -387,7 +395,7 @@ class Heads:
 @torch.no_grad()
 def heads(model: GPT, text: str) -> Heads:
     """Queries, keys and values of every layer and head for one text, in float32 on the CPU."""
-    read = []
+    read, attend = [], _attention(model)
 
     def attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: object
@@ -395,11 +403,16 @@ def heads(model: GPT, text: str) -> Heads:
         shared = query.shape[1] // key.shape[1]
         of_heads = (query[0], key[0].repeat_interleave(shared, 0), value[0].repeat_interleave(shared, 0))
         read.append([tensor.float().cpu() for tensor in of_heads])
-        return sdpa_attention_forward(module, query, key, value, mask, **options)
+        return attend(module, query, key, value, mask, **options)
 
     with _attending(model.network, attention):
         model.network.base_model(torch.tensor([model.bos + model.encode(text)], device=model.device), use_cache=False)
     return Heads(*(torch.stack(tensors) for tensors in zip(*read, strict=True)))
+
+
+def _attention(model: GPT) -> Callable:
+    """What a network takes its attention from, in torch's fast form: by hand or eager is the same, slower."""
+    return AttentionInterface().get(model.network.config._attn_implementation, sdpa_attention_forward)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from helpers import cache, gpt, icl, metrics, patches, regression, tasks
-from helpers.course import ROOT, CourseError, momentum
+from helpers.course import ROOT, CourseError, momentum, pretrained
 from helpers.gpt import GPT
 from helpers.icl import Internals, Predictions
 from helpers.tasks import Task, Template
@@ -345,6 +345,7 @@ EXPERIMENTS = {
     "one_step": Experiment(one_step_cells, one_step, real=False),
     "layers": Experiment(layer_cells, layers_against_steps, real=False),
     "patches": Experiment(patch_cells, patched_answers),
+    **{name: Experiment(*grid) for name, grid in pretrained.EXPERIMENTS.items()},
 } | {name: Experiment(*grid, real=False) for name, grid in momentum.EXPERIMENTS.items()}
 
 
