@@ -326,7 +326,7 @@ def lines(
     xlabel: str,
     ylabel: str,
     title: str,
-    log: Literal["", "y", "xy"] = "",
+    log: Literal["", "x", "y", "xy"] = "",
     save: Path | None = None,
     into: DisplayHandle | None = None,
 ) -> None:

@@ -27,28 +27,16 @@ def small(monkeypatch):
         ("keys and values", ("k_proj.weight", "v_proj.weight")),
         ("eta", (".eta",)),
         ("eta, keys and values", ("k_proj.weight", "v_proj.weight", ".eta")),
-        ("scale", (".scale",)),
     ],
 )
 def test_only_what_should_learn_does(small, variant, moves):
     gpt_momentum.put_into(small.network)
-    pretrained.scale_heads(small)
     before = {name: weight.clone() for name, weight in small.network.named_parameters()}
     losses = pretrained.finetune(small, {name: pretrained.RATE[name] for name in pretrained.LEARN[variant]}, seed=0)
     moved = {name for name, weight in small.network.named_parameters() if not torch.equal(weight, before[name])}
     assert moved == {name for name in before if name.endswith(moves)}
     assert len(losses) == 3
     assert all((eta >= 0).all() for eta in gpt_momentum.etas(small.network))
-
-
-@torch.no_grad()
-def test_a_scale_of_zero_changes_nothing(small):
-    ids = torch.arange(2, 12)[None]
-    before = small.network(ids).logits
-    pretrained.scale_heads(small)
-    assert torch.equal(small.network(ids).logits, before)
-    small.network.base_model.layers[1].self_attn.scale[2] = 0.5
-    assert not torch.equal(small.network(ids).logits, before)
 
 
 @torch.no_grad()
@@ -85,7 +73,7 @@ def test_differences_are_paired_by_window_and_query():
     assert (mean, low) == (0.25, 0.0)
     assert high > 0.25
     with pytest.raises(ValueError, match="no seed"):
-        pretrained.difference(made_up(), "scale", "untrained")
+        pretrained.difference(made_up(), "eta, keys and values", "untrained")
 
 
 def test_the_tables():

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from helpers import microscope, widgets
+from helpers import microscope, valley, widgets
 from helpers.attention import linear_attention, softmax_attention
 from helpers.check import progress
 
@@ -225,3 +225,31 @@ def test_a_head_of_a_gpt_has_a_demonstration_a_line(model):
     torch.testing.assert_close(microscope.look(head, 2, query, "relaxed").weights, raw)
     with pytest.raises(ValueError, match="layers 0 to 2 with heads 0 to 3: not 3, 0"):
         widgets.gpt_head(model, LINES, 3, 0)
+
+
+def test_a_descent_in_the_valley_is_torchs():
+    """(6.1): against another's."""
+    for eta in valley.COLOURS:
+        w = torch.tensor(valley.START, requires_grad=True)
+        sgd = torch.optim.SGD([w], lr=valley.RATE, momentum=eta)
+        for place in valley.path(eta):
+            torch.testing.assert_close(w.detach(), place)
+            sgd.zero_grad()
+            (0.5 * (w[0] ** 2 + valley.STEEP * w[1] ** 2)).backward()
+            sgd.step()
+
+
+def test_the_film_follows_its_slider_and_says_what_is_seen():
+    film = valley.Film()
+    seen = {film.image.value}
+    for step in (1, 12, valley.STEPS):
+        film.step.value = step
+        seen.add(film.image.value)
+        assert f"After {step} steps" in film.words.value
+    assert len(seen) == 4
+
+
+def test_without_a_kernel_the_valley_is_a_strip(page):
+    widgets.valley()
+    assert page[0]["text/plain"].startswith("Momentum swings across the valley")
+    assert "After 40 steps" in page[0]["text/html"]

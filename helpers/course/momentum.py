@@ -114,7 +114,7 @@ def recall(variant: str, seed: int) -> dict:
     return {"error": errors, "losses": every} | learned(model) | {"about": about(model, recipe, "drawn by the seed")}
 
 
-REGRESSION = ("plain", "η learned", "momentum-linear", "linear")
+REGRESSION = ("plain", "η learned", "momentum-linear")
 DEMOS, WIDTH = 8, 2
 REGRESSION_SHAPE = Shape(vocabulary=1, context=2 * DEMOS + 2, layers=2, heads=4, width=64)
 REGRESSION_RECIPE = Recipe(steps=2500, batch=32, lr=4e-3, warmup=100)
@@ -185,6 +185,22 @@ def depth(layers: int, momentum: bool, seed: int) -> dict:
     lr, beta = min(tried, key=lambda numbers: squared_errors(others, layers, *numbers).median().item())
     errors = squared_errors(tasks, layers, lr, beta).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
     return {"lr": round(lr, 3), "beta": round(beta, 1), "quartiles": [float(f"{error:.4g}") for error in errors]}
+
+
+def depth_table(rows: Sequence[dict]) -> str:
+    """For every number of layers the median error without and with momentum: median over the seeds, lowest–highest."""
+    lines = ["| layers | plain | momentum | plain ÷ momentum | rate, β |", "|---" * 5 + "|"]
+    for layers in DEPTHS:
+        ways = [
+            [row["result"] for row in rows if (row["cell"]["layers"], row["cell"]["momentum"]) == (layers, way)]
+            for way in (False, True)
+        ]
+        errors = np.array([[result["quartiles"][1] for result in way] for way in ways])
+        cells = [f"{np.median(way):.2g} ({way.min():.2g}–{way.max():.2g})" for way in errors]
+        ratio = np.median(errors[0] / errors[1])
+        chosen = f"{np.median([r['lr'] for r in ways[1]]):.3f}, {np.median([r['beta'] for r in ways[1]]):.1f}"
+        lines.append(f"| {layers} | {' | '.join(cells)} | {ratio:.3g} | {chosen} |")
+    return "\n".join(lines)
 
 
 def build(shape: Shape, variant: str, seed: int, kind: type[LanguageModel] = LanguageModel) -> LanguageModel:

@@ -5,6 +5,7 @@ a run that was stopped goes on where it was: `python -m helpers results NAME`.
 """
 
 import datetime
+import functools
 import json
 import platform
 import time
@@ -423,10 +424,9 @@ def table() -> str:
 
 def fact(key: str) -> str:
     """A number for prose: gain TASK [KIND [WAY]]; estimate or first TASK WAY [KIND]; inside TASK AT SERIES;
-    table, one step, layers, patches; rank TASK SERIES; recovery TASK [KIND]; level; curve NAME: PASSES."""
-    tables = {"table": inside_table, "one step": one_step_table, "layers": layers_table, "patches": patches_table}
-    if key in tables:
-        return tables[key]()
+    rank TASK SERIES; recovery TASK [KIND]; level; curve NAME: PASSES; or one of `TABLES`."""
+    if key in TABLES:
+        return TABLES[key]()
     what, *arguments = key.split()
     if what == "inside":
         return f"{np.nanmean(layers(arguments[0], ' '.join(arguments[2:]), arguments[1])):.2f}".replace("-", "−")
@@ -539,6 +539,43 @@ def patches_table() -> str:
         cells = [f"{np.mean([share(row[name]) for row in rows]):.2f}" for name in PATCHED]
         lines.append(f"| `{task}` | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def last(result: dict) -> float:
+    """Error after the most demonstrations."""
+    return momentum.by_demonstrations(result)[-1]
+
+
+def lm_gain(variant: str) -> str:
+    """Test loss of the small language model below plain attention's, with its interval over seeds."""
+    mean, low, high = momentum.estimate(-momentum.differences(read("lm"), variant))
+    return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def lm_change(length: str) -> str:
+    """Test loss of the small language model with a learned η, minus plain attention's, at a length of context."""
+    apart = momentum.differences(read("lm"), "η learned", read=lambda result: result[length]["loss"])
+    return f"{apart.mean():.2f}".replace("-", "−")
+
+
+TABLES = {
+    "table": inside_table,
+    "one step": one_step_table,
+    "layers": layers_table,
+    "patches": patches_table,
+    "lm": lambda: momentum.table(read("lm")),
+    "regression in context": lambda: momentum.table(read("icl_regression"), read=last),
+    "recall in context": lambda: momentum.table(read("recall"), read=last),
+    "lm gain": lambda: lm_gain("η learned"),
+    "lm gain recency": lambda: lm_gain("recency"),
+    **{f"lm at {length}": functools.partial(lm_change, length) for length in ("256", "512", "1024")},
+    "depth": lambda: momentum.depth_table(read("depth")),
+    "pretrained test": lambda: pretrained.table(read("pretrained")),
+    "pretrained past": lambda: pretrained.table(read("pretrained"), "past right"),
+    "pretrained antonym": lambda: pretrained.table(read("pretrained"), "antonym right"),
+    "pretrained etas": lambda: pretrained.eta_table(read("pretrained")),
+    "pretrained capital": lambda: pretrained.table(read("pretrained"), "capital right"),
+}
 
 
 def grouped(rows: Iterable[tuple[str, float, float]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

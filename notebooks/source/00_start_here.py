@@ -160,7 +160,7 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # | 03 | [meta-gradients](03_meta_gradients.ipynb) | one attention layer that *is* a gradient step | 140 | 70 |
 # | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 90 | 70 |
 # | 05 | controls | spot the GPT among four curves | 110 | 50 |
-# | 06 | momentum attention | if attention is descent, give it momentum | 90 | 30 |
+# | 06 | [momentum attention](06_momentum_attention.ipynb) | if attention is descent, give it momentum | 90 | 30 |
 
 # %% [markdown]
 # ## 7 · Notation
@@ -198,6 +198,8 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # - **Dual form**: a sum over training examples instead of a weight matrix; the same numbers, seen from the other side.
 # - **Meta-gradient**: what plays the gradient's part when attention is read as a gradient step.
 # - **Label bias**: a model's taste for one answer whatever the question. **Calibration**: taking it out.
+# - **Momentum**: a step that also has a part of the steps before. **Recency bias**: a taste for what stands near.
+# - **Stream**: the vector of a token that every layer adds to. **MLP**: what a layer does after attention, two matrix products with a nonlinearity between.
 # - **95 % interval**: where the true value plausibly lies, given only a hundred queries. *Wilson's* is for one share of right answers, the *bootstrap* redraws the queries ten thousand times.
 # - **SGD**, **Adam**: ways to take a gradient step; SGD follows the gradient as it is, Adam scales it weight by weight.
 

@@ -1,0 +1,582 @@
+# %% [markdown]
+# # 06 · Momentum attention
+#
+# **If attention is a gradient step, give it momentum. We derive it, build its momentum in O(n), train with and without it, look for the effect with controls,
+# and then put the momentum where the steps really are.**
+#
+# *You need: notebooks 01 to 03. About 90 minutes, 30 of them (★) on the core path. No GPU.*
+
+# %%
+import torch
+from numpy.polynomial import Polynomial
+
+from helpers import attention, formats, gpt, gpt_momentum, lm, patches, plots, regression
+from helpers.check import break_it, check
+from helpers.course import assets, momentum, results
+from helpers.widgets import predict, reveal, valley
+
+# %%
+plots.route(here="06")
+
+# %% [markdown]
+# ## 1 · A ball in a valley
+#
+# **Recall.** In notebook 02 momentum changed the error signals of the dual form, and nothing else. What became of an error after its own step? (Momentum was $\beta$ there;
+# here $\eta$, as in the paper.)
+#
+# **Question.** What does momentum remember, and when does that help?
+#
+# A narrow valley: steep across, flat along. Plain gradient descent may not step far, or it leaps from wall to wall; so it creeps along the bottom. With
+# **momentum** the step is not the gradient but a sum of all gradients so far, older ones fading by $\eta$ a step:
+#
+# $$u_t = g_t + \eta\, u_{t-1}, \qquad w_{t+1} = w_t - \mathrm{lr}\, u_t \tag{6.1}$$
+
+# %%
+valley()
+
+# %% [markdown]
+# **What you should see.** Same rate, same start. The plain ball drops to the floor at once, and creeps. The other ($\eta = 0.8$, the round one) overshoots and swings across a few
+# times; but along the floor its gradients agree and add up, to nearly $1/(1-\eta) = 5$ times as much: after ten steps it is 0.2 from the lowest place, runs past, and is 1.1
+# away after 12; the plain one 5.2. (At the best rate for it, twice this one, the plain ball would be 2.8 away: part of the gain is the rate's.)
+#
+# **By hand.** Gradients 1, 1, 1 with $\eta = \tfrac12$: $u = 1,\ 1.5,\ 1.75$. Gradients 1, −1, 1: $u = 1,\ -0.5,\ 0.75$.
+#
+# {exercise:momentum_gradients}
+
+
+# %% tags=["exercise"]
+def momentum_gradients(gradients, eta):
+    """Equation (6.1), u_0 = 0. gradients: [n d], eta → [n d]."""
+    # BEGIN SOLUTION
+    u, buffers = torch.zeros_like(gradients[0]), []
+    for g in gradients:
+        u = g + eta * u
+        buffers.append(u)
+    return torch.stack(buffers)
+    # END SOLUTION
+
+
+# %%
+check(momentum_gradients)
+
+# %% [markdown]
+# {solution:momentum_gradients}
+#
+# ## 2 · From there to attention
+#
+# Dai et al. (2022) read attention as descent, one meta-gradient a token, and ask: what if it had momentum? They add to softmax attention the fading sum of
+# the values before:
+#
+# $$\mathrm{MoAttn}_t = \underbrace{\sum_{i \le t} v_i\, \mathrm{softmax}_i\!\left(\frac{k_i \cdot q_t}{\sqrt d}\right)}_{(1.1)} + \sum_{i < t} \eta^{\,t-i}\, v_i \tag{6.2}$$
+#
+# **By hand.** Values 8, 4, 2 and $\eta = \tfrac12$: to the third token the new sum adds $\tfrac12 \cdot 4 + \tfrac14 \cdot 8 = 4$.
+
+# %% [markdown]
+# {exercise:momentum_attention}
+
+
+# %% tags=["exercise"]
+def momentum_attention(q, k, v, eta):
+    """Equation (6.2). q, k: [n d], v: [n m], eta → [n m]."""
+    # BEGIN SOLUTION
+    t = torch.arange(len(v), dtype=v.dtype)
+    ages = t[:, None] - t
+    weights = torch.where(ages > 0, eta**ages, 0.0)
+    return attention.softmax_attention(q, k, v) + weights @ v
+    # END SOLUTION
+
+
+# %%
+check(momentum_attention)
+
+# %% [markdown]
+# {solution:momentum_attention}
+#
+# **Break it.** Momentum of *what*? This version lets attention's *outputs* fade, not the values. Find tokens for which the two differ.
+
+
+# %%
+def of_outputs(q, k, v):
+    out = attention.softmax_attention(q, k, v)
+    return out + attention.momentum_scan(out, 0.5)
+
+
+def of_values(q, k, v):
+    return attention.momentum_attention(q, k, v, 0.5)
+
+
+def counterexample():
+    """Inputs (q [n d], k [n d], v [n m]) on which `of_outputs` is wrong."""
+    # BEGIN SOLUTION
+    return torch.ones(3, 1), torch.ones(3, 1), torch.tensor([[1.0], [2.0], [3.0]])  # outputs are means of values
+    # END SOLUTION
+
+
+break_it(of_outputs, of_values, counterexample)
+
+# %% [markdown]
+# The table of $\eta^{t-i}$ costs $n^2$. But what the next token finds is what this one found, with its own value added, faded once more:
+#
+# $$m_t = \sum_{i<t} \eta^{\,t-i}\, v_i = \eta\,(m_{t-1} + v_{t-1}), \qquad m_1 = 0 \tag{6.3}$$
+#
+# {exercise:momentum_scan}
+
+
+# %% tags=["exercise"]
+def momentum_scan(v, eta):
+    """Equation (6.3) in one pass. v: [n m], eta → [n m]."""
+    # BEGIN SOLUTION
+    m, sums = torch.zeros_like(v[0]), []
+    for value in v:
+        sums.append(m)
+        m = eta * (m + value)
+    return torch.stack(sums)
+    # END SOLUTION
+
+
+# %%
+check(momentum_scan)
+
+# %% [markdown]
+# {solution:momentum_scan}
+#
+# `helpers` has it in chunks, as (1.4), and one token at a time, for generation. With $\eta = 0$ nothing may change, not one bit:
+
+# %%
+rng = torch.Generator().manual_seed(0)
+q, k, v = (torch.randn(1, 8, 2048, 64, generator=rng) for _ in range(3))
+plain = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+print("η = 0 is plain attention, bit for bit:", torch.equal(attention.momentum_attention(q, k, v, 0.0), plain))
+for eta in (0.5, 0.9, 0.99):
+    added = attention.momentum_scan(v, eta).norm() / plain.norm()
+    print(f"η = {eta}: the momentum's part is {added:.0f} times as long as attention's own, on random tokens")
+
+# %% [markdown]
+# Notice the second thing: softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
+# query wants. (On random tokens both are sums of unrelated values, and attention's nearly cancel: hence the large factors.)
+#
+# **On purpose**: an $\eta$ that never forgets.
+
+# %%
+try:
+    attention.momentum_scan(v, 1.0)
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ## 3 · What the step skips
+#
+# From (6.1) to (6.2) there was a leap, the paper's, by analogy. The meta-gradient of notebook 03 is not $v_i$ but $v_i \otimes k_i$; and momentum in descent is added up *twice*: gradients into $u$,
+# and $u$ into the weights. For **linear** attention no leap is needed. One token a step, on the loss $\ell_t(S) = -v_t^\top S k_t$:
+
+# %%
+n, d, m, eta = 12, 4, 3, 0.8
+q, k, v = (torch.randn(n, width, generator=rng, dtype=torch.float64) for width in (d, d, m))
+s = torch.zeros(m, d, dtype=torch.float64, requires_grad=True)
+sgd, outputs = torch.optim.SGD([s], lr=1, momentum=eta), []
+for t in range(n):
+    sgd.zero_grad()
+    (-v[t] @ s @ k[t]).backward()
+    sgd.step()
+    outputs.append(s.detach() @ q[t])
+descent = torch.stack(outputs)
+exact = attention.momentum_linear_attention(q, k, v, eta, chunk=4)
+print("torch's SGD with momentum, and linear attention with momentum, in chunks:", formats.rounding(descent - exact))
+
+# %% [markdown]
+# The equality is exact.
+
+# %%
+predict(
+    "age",
+    "Exact momentum in linear attention: which pairs count least, compared with no momentum?",
+    ["the newest", "the oldest", "all alike"],
+)
+
+# %% [markdown]
+# A gradient of age $a = t - i$ was added $a + 1$ times: once whole, then $\eta, \eta^2, \dots, \eta^a$ of it. Together, for the pair of token $i$:
+#
+# $$o_t = \sum_{i \le t} \frac{1 - \eta^{\,a+1}}{1 - \eta}\; v_i\,(k_i \cdot q_t), \qquad a = t - i \tag{6.5}$$
+#
+# (The number 6.4 comes in section 6.)
+
+# %%
+ages = torch.arange(31)
+curves = {"plain linear attention": torch.ones(31), "exact momentum (6.5)": (1 - 0.8 ** (ages + 1)) / 0.2}
+curves["what MoAttn adds (6.2)"] = torch.where(ages > 0, 0.8**ages, 0)
+shown = {name: (ages.numpy(), weight.numpy()) for name, weight in curves.items()}
+title = "Momentum in descent holds the newest pairs back; the momentum of MoAttn adds to them (η = 0.8)"
+plots.lines(shown, "age a = t − i (tokens)", "weight", title)
+
+# %%
+reveal("age", "the newest: once 1, where old pairs reach 1/(1−η) = 5. A gradient once taken in is applied again later.")
+
+# %% [markdown]
+# **What you may conclude.** MoAttn drops two things, the keys and the accumulation, and what is left is another thing: a recency bias that no query can switch
+# off. (The authors say themselves that it strengthens attention's recency bias.) **What you may not:** that it must therefore be useless. That is a question for measurement, and for a *control*: plain attention with a learned recency bias, and with a
+# short convolution, which also mixes in the last few values.
+
+# %% [markdown]
+# ## 4 · Train with and without
+#
+# A small language model (`helpers/lm.py`: two layers, four heads, half a million parameters) reads Django's manual (6 MB). Same first weights, same batches; one has
+# plain attention, one a learned $\eta$ a head, from 0. Two hundred steps, live:
+
+# %%
+assets.ensure()
+tokenizer = lm.vocabulary(lm.corpus("train"), momentum.SHAPE.vocabulary)
+train = lm.encode(tokenizer, lm.corpus("train"))
+print(
+    f"{len(lm.corpus('train'))} documents, {len(train):,} tokens; one of them: {tokenizer.decode(train[1000:1040].tolist())!r}"
+)
+
+# %%
+predict(
+    "effect",
+    "Trained to the end, over eight seeds: the test loss with a learned η, compared with plain attention?",
+    ["lower by more than 0.05 nats", "within 0.05", "higher by more than 0.05"],
+)
+
+# %% tags=["nbval-ignore-output"]
+recipe = lm.Recipe(steps=200, batch=4, lr=6e-3, warmup=40)
+models = {name: momentum.build(momentum.SHAPE, name, seed=0) for name in ("plain", "η learned")}
+runs = {name: lm.training(model, train, recipe) for name, model in models.items()}
+losses, page = {name: [] for name in runs}, plots.place()
+for step in range(recipe.steps):
+    for name, run in runs.items():
+        losses[name].append(next(run)[1])
+    if step % 20 == 19:
+        shown = {}
+        for name, values in losses.items():
+            means = torch.tensor(values).reshape(-1, 10).mean(1)
+            shown[name] = (10 * torch.arange(1, len(means) + 1).numpy(), means.numpy())
+        plots.lines(shown, "step", "training loss (nats a token)", "The loss, ten steps at a time", into=page)
+
+# %% tags=["nbval-ignore-output"]
+print("η learned, layer by layer:", [[round(x, 2) for x in eta.tolist()] for eta in models["η learned"].etas])
+for name, model in models.items():
+    print(f"\n{name}:", lm.generate(model, tokenizer, "To create a", tokens=40, seed=1))
+
+# %% [markdown]
+# One seed, two hundred steps: an anecdote.
+
+# %% [markdown]
+# **Recorded**: eight seeds, test documents never seen in training, loss in nats a token; differences are paired by seed:
+
+# %% [markdown]
+# {result:lm}
+
+# %%
+rows, apart = results.read("lm"), {}
+for name in ("η = 0.5", "η = 0.9", "η learned", "recency", "convolution"):
+    values = momentum.differences(rows, name)
+    apart[name] = (values, momentum.estimate(values))
+title = "A learned η helps, a learned recency bias as much; a fixed η hurts"
+plots.differences(apart, "test loss minus plain attention’s, seed by seed (nats a token)", title)
+mean, low, high = momentum.estimate(momentum.differences(rows, "η learned", "recency"))
+print(f"η learned minus recency: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
+reveal("effect", f"lower, by {-apart['η learned'][1][0]:.2f} nats. Now look at the control beside it.")
+
+# %%
+etas = torch.tensor([row["result"]["etas"] for row in rows if row["cell"]["variant"] == "η learned"])
+print("learned η, all seeds, layers and heads:", f"{(etas == 0).double().mean():.0%} at 0,", end=" ")
+print(f"{(etas > 0.1).double().mean():.0%} above 0.1, largest {etas.max():.2f}")
+for layer in (0, 1):
+    largest = etas[:, layer].max(1).values
+    print(f"layer {layer + 1}, its largest η in each seed:", [round(x, 2) for x in largest.tolist()])
+
+# %%
+bins, shown = [16, 32, 64, 128, 256], {}
+for name in ("η learned", "recency"):
+    mean, low, high = momentum.estimate(momentum.differences(rows, name, read=momentum.by_position))
+    shown[name] = (torch.tensor(bins).numpy(), mean, low, high)
+title = "Where in the text: both gain at every position"
+plots.lines(shown, "tokens before, up to", "loss minus plain’s (nats a token)", title, log="x")
+lengths = ("256", "512", "1024")
+for name in ("plain", "η learned", "recency"):
+    found = momentum.measured(rows, name, lambda result: [result[length]["loss"] for length in lengths])
+    means = sum(found.values()) / len(found)
+    print(f"{name:10}", "  ".join(f"{n} tokens: {loss:.2f}" for n, loss in zip(lengths, means, strict=True)))
+
+# %% [markdown]
+# **What you should see.** A fixed $\eta$, in all eight heads at once, hurts, the more the larger. (The recipe was chosen on plain attention, which counts against every other row.) Learned from 0,
+# half the heads leave $\eta$ at exactly 0 and one head of the first layer takes about 0.4; the loss falls in every seed. Then the control: a learned recency bias, as many numbers, gains
+# as much. A short convolution gains a third. Beyond the 256 tokens of training, plain attention falls off; $\eta$ learned less, recency not at all.
+
+# %% [markdown]
+# **What you may conclude.** All that a learned $\eta$ gains here, a learned recency bias gains too, and more in texts longer than any in training. So nothing in the gain *needs* momentum. The likely reason is
+# that so small a model, after so little text, has not yet learned to look nearby.
+#
+# **What you may not:** that the two gains are one and the same (train a model with both to see), that the gain would last with more text, that it is so at 350 million parameters, nor that the
+# paper's own gain is only this: it has no such control.
+
+# %% [markdown]
+# ## 5 · In context, from scratch
+#
+# The paper's hope was for in-context learning. Two small tests, models trained on nothing else. **Regression**: pairs $(x, y)$ in two dimensions, predict the next $y$; no noise, so two pairs fix the answer. **Recall**: pairs of a
+# key and a value; then the same pairs in another order: say each value behind its key. **Recorded**, eight seeds; error after the last demonstration (regression: squared, 1 is knowing nothing; recall: share of wrong answers with 8 pairs;
+# one of the eight values shown, taken blindly, is wrong in a little under 7 of 8):
+
+# %% [markdown]
+# {result:regression in context}
+
+# %% [markdown]
+# {result:recall in context}
+
+# %%
+for name, title, xlabel, counts in (
+    (
+        "icl_regression",
+        "Regression: a learned η and none can’t be told apart; momentum-linear hardly learns",
+        "demonstrations",
+        range(9),
+    ),
+    ("recall", "Recall: RECTITLE", "pairs shown", momentum.PAIRS),
+):
+    rows, shown = results.read(name), {}
+    for variant in dict.fromkeys(row["cell"]["variant"] for row in rows):
+        values = torch.tensor(list(momentum.measured(rows, variant, momentum.by_demonstrations).values())).numpy()
+        shown[variant] = (torch.tensor(counts).numpy(), *momentum.estimate(values))
+    plots.lines(shown, xlabel, "error", title)
+
+# %% [markdown]
+# RECALLTEXT
+
+# %% [markdown]
+# ## 6 · Momentum where the steps are
+#
+# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (3.4). Then a stack of layers is a descent, and the steps
+# are **layers**, not tokens. Momentum from step to step is a connection from layer to layer, *heavy ball*:
+#
+# $$e^{(l+1)} = \mathrm{layer}(e^{(l)}) + \beta\,(e^{(l)} - e^{(l-1)}) \tag{6.4}$$
+#
+# One skip term, for all tokens; $e^{(-1)} = e^{(0)}$. From $W_0 = 0$ the last entry of the query's token after $l$ layers is $-w_l \cdot x$, of example $j$'s $y_j - w_l \cdot x_j$. The layer adds
+# $-\Delta w \cdot x$, the skip $-\beta (w_l - w_{l-1}) \cdot x$; the $x$ part never moves, so the skip adds 0 to it. So $w_{l+1} = w_l - \mathrm{lr}\,\nabla + \beta\,(w_l - w_{l-1})$, and this is (6.1) with
+# $\beta$ for $\eta$: there $-\mathrm{lr}\,u_{t-1}$ *is* $w_t - w_{t-1}$.
+
+# %% [markdown]
+#
+# **By hand.** One example $x_1 = 1, y_1 = 1$, rate ½, $\beta = \tfrac12$, from 0: $w = \tfrac12$; then $\tfrac12 + \tfrac12 \cdot \tfrac12 + \tfrac12 \cdot \tfrac12 = 1$. Without: $\tfrac34$.
+
+# %% [markdown]
+# {exercise:heavy_ball_layers}
+
+
+# %% tags=["exercise"]
+def heavy_ball_layers(inputs, targets, x, lr, beta, layers):
+    """Equation (6.4), as steps from w = 0. inputs: [n d], targets: [n], x: [d] → w·x after `layers` steps, a float."""
+    # BEGIN SOLUTION
+    w = before = torch.zeros_like(x)
+    for _ in range(layers):
+        step = lr * (targets - inputs @ w) @ inputs
+        w, before = w + step + beta * (w - before), w
+    return (w @ x).item()
+    # END SOLUTION
+
+
+# %%
+check(heavy_ball_layers)
+
+# %% [markdown]
+# {solution:heavy_ball_layers}
+
+# %%
+task = momentum.narrow(1, seed=3)
+inputs, targets, x = (part[0].double() for part in (task.inputs, task.targets, task.x))
+w = torch.zeros(10, dtype=torch.float64, requires_grad=True)
+sgd = torch.optim.SGD([w], lr=0.02, momentum=0.3)
+for _ in range(8):
+    sgd.zero_grad()
+    (0.5 * (inputs @ w - targets).square().sum()).backward()
+    sgd.step()
+stack = regression.heavy_ball_layers(inputs, targets, x, 0.02, 0.3, 8)
+print("eight attention layers and torch's momentum differ by", formats.rounding((w @ x).detach() - stack))
+
+# %% [markdown]
+# Does it pay? Tasks with 80 examples in ten dimensions, the steepest ten times as steep as the flattest. Rate and $\beta$ are chosen for each depth on two hundred tasks of their own.
+
+# %%
+predict(
+    "layers",
+    "Eight layers, with momentum across them: how large is the median error, compared with none?",
+    ["about as large", "half", "less than a tenth"],
+)
+
+# %%
+tasks = momentum.narrow(1000, seed=7)
+for beta, lr in ((0.0, 0.018), (0.3, 0.024)):
+    errors = momentum.squared_errors(tasks, 8, lr, beta)
+    print(f"8 layers, rate {lr}, β = {beta}: median squared error {errors.median():.5f},", end=" ")
+    print(f"mean {errors.mean():.3f}; worse than saying 0: {(errors > tasks.y.square()).double().mean():.1%}")
+
+# %%
+rows, shown = results.read("depth"), {}
+for name, way in (("plain layers", False), ("momentum across layers", True)):
+    medians = [
+        [row["result"]["quartiles"][1] for row in rows if (row["cell"]["layers"], row["cell"]["momentum"]) == (n, way)]
+        for n in momentum.DEPTHS
+    ]
+    of_seeds = torch.tensor(medians)
+    ends = (of_seeds.min(1).values.numpy(), of_seeds.max(1).values.numpy())
+    shown[name] = (torch.tensor(momentum.DEPTHS).numpy(), of_seeds.median(1).values.numpy(), *ends)
+title = "Recorded: with momentum across layers the error falls twice as fast"
+plots.lines(shown, "layers", "median squared error (band: eight draws of tasks)", title, log="y")
+reveal("layers", "less than a tenth; at twelve layers less than a hundredth.")
+
+# %% [markdown]
+# {result:depth}
+
+# %% [markdown]
+# **What you should see.** One number more, $\beta$, and eight layers do better than twelve without. (A few per cent of the tasks diverge either way; with momentum they go much further,
+# and ruin the mean. That is why medians are compared, and it is the price.)
+#
+# Is it a fair comparison? All plain layers share one rate. What if each had its own? The error that $n$ steps of momentum leave is a polynomial in the steepness; its roots, upside down, are rates:
+
+# %%
+before, error = Polynomial([1]), Polynomial([1, -0.024])  # what 0 and 1 steps leave of an error, by steepness
+for _ in range(7):
+    before, error = error, Polynomial([1.3, -0.024]) * error - 0.3 * before
+rates = sorted(1 / error.roots().real)
+layers = [regression.gd_as_attention(torch.zeros(1, 10), float(rate)) for rate in rates]
+apart = (regression.predict(layers, tasks) - tasks.y).square()
+print("rates", [round(float(rate), 3) for rate in rates])
+print(f"8 plain layers, each at its own rate: median squared error {apart.median():.5f}")
+
+# %% [markdown]
+# **What you may conclude.** If layers are steps, momentum between layers makes *one* rate serve them all, as it must where layers share weights. **What you may not:** that momentum is the only way: eight plain layers
+# with rates of their own do exactly the same. Nor that a GPT's layers are steps of one descent. Here they were built to be.
+
+# %% [markdown]
+# ## 7 · Optional: a pretrained GPT with momentum
+#
+# `gpt.load(..., attention="momentum")` puts (6.2) into all 30 layers of the real GPT, with an $\eta$ for each of 270 heads, starting at exactly 0. Nothing may change:
+
+# %%
+lines = ["hope hoped", "walk walked", "take took", "play played", "think thought", "make made", "eat ate", "run ran"]
+prompt = "".join("{} -> {}\n".format(*line.split()) for line in lines) + "go ->"
+model = gpt.load("smollm2-135m")
+before = patches.next_token(model, prompt)
+del model
+model = gpt.load("smollm2-135m", attention="momentum")
+print("logits unchanged, bit for bit:", torch.equal(patches.next_token(model, prompt), before))
+for eta in (0, 0.01, 0.03, 0.1, 0.3):
+    for weight in gpt_momentum.etas(model.network):
+        weight.data.fill_(eta)
+    print(f"η = {eta} everywhere: go ->{gpt.complete(model, prompt, tokens=5)!r}")
+
+# %%
+del model
+
+# %% [markdown]
+# **Recorded**: twenty steps on the manual, of $\eta$ alone, of keys and values, and of both, three draws of text. Loss on sixteen unseen windows (nats a token) with 95 % intervals over windows:
+
+# %% [markdown]
+# {result:pretrained test}
+
+# %% [markdown]
+# In-context accuracy on word pairs afterwards (`past`, `antonym`, `capital`; 16 demonstrations, 40 queries, first token of the answer):
+
+# %% [markdown]
+# {result:pretrained past}
+
+# %% [markdown]
+# {result:pretrained antonym}
+
+# %% [markdown]
+# {result:pretrained capital}
+
+# %% [markdown]
+# And what was learned, by layers:
+#
+# {result:pretrained etas}
+
+# %% [markdown]
+# **What you should see.** $\eta$ alone, 270 numbers, takes a hundredth of a nat off the loss, a tenth of what keys and values take; beside them it adds nothing these intervals can tell from 0. No $\eta$
+# grew beyond 0.1. In context momentum gains nothing these intervals show clearly; capitals lose with $\eta$ alone (.07), and a further .04 when $\eta$ joins keys and values. And the live cell shows
+# how little $\eta$ this GPT stands.
+
+# %% [markdown]
+# **What you may conclude.** In a GPT trained without momentum, twenty steps find a hundredth of a nat of use for it, and none beside keys and values. **What you may not:** that more steps would find no more,
+# nor that a GPT trained *with* it would not use it. (Three draws, sixteen windows.)
+
+# %% [markdown]
+# ## 8 · The verdict on momentum
+#
+# 1. *Across tokens*, as in the paper, a learned $\eta$ gains {result:lm gain} nats a token in a small model, in every seed; a recency bias gains {result:lm gain recency}: sure for this model and
+#    text, unknown elsewhere.
+# 2. *Exactly*, in linear attention, momentum holds the *newest* pairs back, the opposite of what (6.2) adds: proved; that it helps, we have not seen.
+# 3. *Across layers that share one rate* the median error after eight is a thirteenth: sure, in eight draws of tasks, on layers built to be steps.
+
+# %% [markdown]
+# The paper's own tables (350M parameters, 500,000 steps, one run each; no interval is given), beside ours. The sizes can't be compared: the model here has a seven-hundredth of the parameters, has read
+# three millionths of the tokens, and was trained on 256 tokens of context, theirs on 1,024, so that our lower rows are beyond training.
+#
+# | perplexity | plain | momentum | in nats | here, η learned |
+# |---|---|---|---|---|
+# | training | 17.61 | 17.55 | −0.003 | |
+# | 256 tokens of context | 19.50 | 19.37 | −0.007 | {result:lm at 256} |
+# | 512 | 16.87 | 16.73 | −0.008 | {result:lm at 512} |
+# | 1,024 | 15.14 | 15.02 | −0.008 | {result:lm at 1024} |
+
+# %% [markdown]
+# | in-context accuracy | SST5 | IMDB | MR | CB | ARC-E | PIQA | mean |
+# |---|---|---|---|---|---|---|---|
+# | plain | 25.3 | 64.0 | 61.2 | 43.9 | 48.2 | 68.7 | 51.9 |
+# | momentum | 27.4 | 70.3 | 64.8 | 46.8 | 50.0 | 69.0 | 54.7 |
+
+# %% [markdown]
+# ## 9 · What we know
+#
+# **Proved** (and tested to rounding here): linear attention's three programs are one function (1.2–1.4). A linear layer trained by gradient descent is its first weights plus attention to its training set
+# (2.3), with momentum too (2.6). Relaxed attention over demonstrations is a weight update (3.3). One linear attention layer with the right weights is a gradient step (3.4); a stack of them with
+# one skip term is descent with momentum (6.4). For one query's next token, a prompt can be written as patches of weights and shifts (3.6). On the loss $-v^\top S k$, descent with
+# momentum is linear attention with weights by age (6.5).
+
+# %% [markdown]
+# **Measured**: trained on regression, one linear layer becomes the best single step (03, six seeds). The relaxation is far from what a real GPT's heads do; a patch made for one word does not serve the
+# next (03). Where finetuning lowered the loss, it pushed attention's output more nearly where the prompt did; where attention looks, the two agree or not from task to task, and the order of demonstrations
+# shows little; on past tenses no finetuning of 128 steps reached one prompt (04). Momentum across tokens gains what a recency bias gains; in a GPT trained without it, a hundredth of a nat; across layers
+# it saves layers where all have one rate (06).
+
+# %% [markdown]
+# **Open**: whether a trained GPT's values *act* like errors of the task. The equalities can't tell, for they hold for any values. The measurements of 04 are compatible with descent, and with
+# simpler stories. What would tell is a control: the same measurement on a model that cannot be descending. If the effect is there too, it was no evidence.
+#
+# So: *is in-context learning gradient descent in disguise?* It can be written that way; small linear transformers trained on regression really do it; that a GPT does, nothing on these pages shows.
+
+# %% [markdown]
+# ## 10 · Ten questions, after
+#
+# The same as in [notebook 00](00_start_here.ipynb). Answer them again, with how sure you are (1 to 5), then lay both sheets side by side.
+#
+# 1. What does an attention head compute for one token, in one sentence?
+# 2. What is left of attention without its softmax, and what does one gain?
+# 3. What does the state of linear attention hold after a thousand tokens?
+# 4. Why is a gradient step's weight update a sum of outer products?
+# 5. In which sense does a trained layer attend to its training examples?
+
+# %% [markdown]
+# 6. What is a meta-gradient, and what plays the part of the error?
+# 7. Where does *attention equals a gradient step* stop being exact in a real GPT?
+# 8. Which measurement would convince you that a prompt and finetuning do the same inside a model, and what would it show by chance?
+# 9. A prompt and finetuning correct the same mistakes. What follows?
+# 10. What does momentum remember, and what would that mean for attention?
+
+# %% [markdown]
+# ## 11 · Three projects, and doors
+#
+# 1. **Keep the keys.** Add (6.5)'s state to softmax attention instead of (6.2)'s sum, at matched parameters, and run the grid of section 4 (`helpers/course/momentum.py`; a new variant
+#    is one class in `helpers/lm.py`).
+# 2. **Errors that a loss produced.** Replace $v_t$ by $v_t - S_{t-1} k_t$, the delta rule: now the error depends on the state. Which of this course's equalities survive?
+# 3. **Another GPT.** Run notebooks 03 and 04 on a model and a language of your own: what is the relaxation's cosine there, and does a patch transfer?
+
+# %% [markdown]
+# **Doors.** [Test-time training](https://arxiv.org/abs/2407.04620) makes the state a model that descends a loss while it reads. [Titans](https://arxiv.org/abs/2501.00663) give such a memory momentum and
+# forgetting, with errors that a loss produces. Momentum in [linear attention and residual connections](https://arxiv.org/abs/2208.00579). The rival story: [induction heads](https://arxiv.org/abs/2209.11895),
+# [function vectors](https://arxiv.org/abs/2310.15213), [task vectors](https://arxiv.org/abs/2310.15916).
+
+# %% [markdown]
+# {equations:06}
+
+# %%
+print("memory released")
