@@ -66,7 +66,7 @@ def test_a_fact_is_a_number_with_its_interval():
 
 def test_the_readme_shows_what_was_recorded():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for table in (results.table(), results.one_step_table(), results.patches_table()):
+    for table in (results.table(), *map(results.fact, ("one step", "patches", "lm", "pretrained test"))):
         assert table in readme
 
 
