@@ -573,7 +573,7 @@ TABLES = {
     "pretrained test": lambda: pretrained.table(read("pretrained")),
     "pretrained past": lambda: pretrained.table(read("pretrained"), "past right"),
     "pretrained antonym": lambda: pretrained.table(read("pretrained"), "antonym right"),
-    "pretrained etas": lambda: pretrained.eta_table(read("pretrained")),
+    "pretrained etas": lambda: pretrained.eta_table(read("pretrained"), 3),
     "pretrained capital": lambda: pretrained.table(read("pretrained"), "capital right"),
 }
 

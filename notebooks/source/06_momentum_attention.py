@@ -40,7 +40,8 @@ valley()
 # away after 12; the plain one 5.2. (At the best rate for it, twice this one, the plain ball would be 2.8 away: part of the gain is the rate's.)
 #
 # **By hand.** Gradients 1, 1, 1 with $\eta = \tfrac12$: $u = 1,\ 1.5,\ 1.75$. Gradients 1, −1, 1: $u = 1,\ -0.5,\ 0.75$.
-#
+
+# %% [markdown]
 # {exercise:momentum_gradients}
 
 
@@ -323,27 +324,21 @@ for name in ("plain", "η learned", "recency"):
 # %% [markdown]
 # {result:recall in context}
 
+
 # %%
-for name, title, xlabel, counts in (
-    (
-        "icl_regression",
-        "Regression: a learned η and none can’t be told apart; momentum-linear hardly learns",
-        "demonstrations",
-        range(9),
-    ),
-    (
-        "recall",
-        "Recall is hardly learned by any; momentum in softmax attention takes two points off at most",
-        "pairs shown",
-        momentum.PAIRS,
-    ),
-):
+def by_demonstrations(name, counts, xlabel, title):
     rows, shown = results.read(name), {}
     for variant in dict.fromkeys(row["cell"]["variant"] for row in rows):
         found = momentum.measured(rows, variant, momentum.by_demonstrations).values()
         values = torch.stack([torch.tensor(value) for value in found]).numpy()
         shown[variant] = (torch.tensor(counts).numpy(), *momentum.estimate(values))
     plots.lines(shown, xlabel, "error", title)
+
+
+title = "Regression: a learned η and none can’t be told apart; momentum-linear hardly learns"
+by_demonstrations("icl_regression", range(9), "demonstrations", title)
+title = "Recall is hardly learned by any; momentum in softmax attention takes two points off at most"
+by_demonstrations("recall", momentum.PAIRS, "pairs shown", title)
 
 # %% [markdown]
 # **What you should see.** *Regression*: least squares would be at 0 from two pairs on; no model here comes near. Eight seeds do not tell a learned $\eta$ from none, though every seed gives a first-layer head an
@@ -433,8 +428,8 @@ for name, way in (("plain layers", False), ("momentum across layers", True)):
     of_seeds = torch.tensor(medians)
     ends = (of_seeds.min(1).values.numpy(), of_seeds.max(1).values.numpy())
     shown[name] = (torch.tensor(momentum.DEPTHS).numpy(), of_seeds.median(1).values.numpy(), *ends)
-title = "Recorded: with momentum across layers the error falls twice as fast"
-plots.lines(shown, "layers", "median squared error (band: eight draws of tasks)", title, log="y")
+title = "Recorded: with momentum across layers the error falls twice as fast (band: eight draws of tasks)"
+plots.lines(shown, "layers", "median squared error", title, log="y")
 reveal("layers", "less than a tenth; at twelve layers less than a hundredth.")
 
 # %% [markdown]
