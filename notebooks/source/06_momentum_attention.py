@@ -416,7 +416,7 @@ tasks = momentum.narrow(1000, seed=7)
 for beta, lr in ((0.0, 0.018), (0.3, 0.024)):
     errors = momentum.squared_errors(tasks, 8, lr, beta)
     print(f"8 layers, rate {lr}, β = {beta}: median squared error {errors.median():.5f},", end=" ")
-    print(f"mean {errors.mean():.3f}; worse than saying 0: {(errors > tasks.y.square()).double().mean():.1%}")
+    print(f"mean {errors.mean():.1f}; worse than saying 0: {(errors > tasks.y.square()).double().mean():.1%}")
 
 # %%
 rows, shown = results.read("depth"), {}
