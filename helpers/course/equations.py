@@ -60,6 +60,6 @@ def table(source: Path) -> str:
     computed, proved = functions(), tests()
     lines = ["| equation | section | function | test |", "|---" * 4 + "|"]
     for number, section in places(source).items():
-        said = (", ".join(f"`{name}`" for name in named.get(number, ())) for named in (computed, proved))
+        said = ("<br>".join(f"`{name}`" for name in named.get(number, ())) for named in (computed, proved))
         lines.append(f"| ({number}) | {section} | {' | '.join(said)} |")
     return "\n".join(lines)
