@@ -10,8 +10,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import sdpa_mask
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-from helpers.attention import momentum_scan
-from helpers.lm import HIGHEST_ETA
+from helpers.attention import HIGHEST_ETA, momentum_scan
 
 
 def momentum_forward(

@@ -24,7 +24,6 @@ from tqdm.auto import tqdm
 from helpers import attention, cache
 
 CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (attention.__file__, __file__)))  # as imported
-HIGHEST_ETA = 0.999  # a learned η is brought back below this after each step, and above 0
 END = "<end>"  # of a document
 
 
@@ -389,7 +388,7 @@ def descend(
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         for eta in model.etas:
-            eta.data.clamp_(0, HIGHEST_ETA)
+            eta.data.clamp_(0, attention.HIGHEST_ETA)
         if checkpoint and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             save(checkpoint, model, optimizer, recipe, step + 1)
         yield step, loss.item()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import small_task, tiny
 
-from helpers import gpt, gpt_momentum, icl, lm
+from helpers import attention, gpt, gpt_momentum, icl
 
 IDS = torch.tensor([[0, 7, 90, 45, 33, 7, 90, 12, 200, 31], [0, 101, 5, 5, 44, 90, 61, 8, 3, 77]])
 
@@ -91,7 +91,7 @@ def test_eta_learns_from_exactly_zero_and_stays_in_its_range(plain):
     ]
     torch.optim.SGD(etas, lr=1e6).step()
     gpt_momentum.clip(plain.network)
-    assert {value for eta in etas for value in eta.tolist()} == {0.0, lm.HIGHEST_ETA}
+    assert {value for eta in etas for value in eta.tolist()} == {0.0, attention.HIGHEST_ETA}
 
 
 @torch.no_grad()
