@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from helpers.shapes import Within, checked
+from helpers.support.shapes import Within, checked
 
 HIGHEST_ETA = 0.999  # a learned η is brought back to this after a step that went beyond, and to 0 below
 Momentum = Annotated[Real | Tensor, Within(0, 1, "at 1 nothing is ever forgotten and the sum grows with every token")]

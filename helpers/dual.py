@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from helpers.shapes import Within, checked
+from helpers.support.shapes import Within, checked
 
 Rate = Annotated[float | int, Within(0, why="it says how far to go against the gradient")]
 

@@ -6,23 +6,23 @@ one step, in the order of the prompt; the same template, and the causal language
 projections move.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 import transformers
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from helpers import cache, gpt, metrics
-from helpers.gpt import GPT
+from helpers import gpt, metrics
+from helpers.gpt import GPT, OPTIMIZERS
+from helpers.gpt.value_update import ValueUpdate, compute
+from helpers.support import cache
+from helpers.support.provenance import code_hash
 from helpers.tasks import Example, Task, Template
 
-CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (gpt.__file__, __file__)))  # as imported
 POSITIONS = ("answer", "first_label")  # the token that predicts the answer; the paper's code looks at the first label's
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
 @dataclass(frozen=True)
@@ -187,75 +187,21 @@ def _train(
     model: GPT, task: Task, lr: float, epochs: tuple[int, ...], optimizer: str, all_weights: bool, at: str | None
 ) -> dict[str, Tensor]:
     """Train on the demonstrations, one step each and in their order, pass after pass; predict where `epochs` says."""
-    weights = dict(model.network.named_parameters()) if all_weights else key_and_value_weights(model.network)
+    weights = dict(model.network.named_parameters()) if all_weights else gpt.key_and_value_weights(model.network)
     kept, bare, demos = {}, replace(task, demos=()), demo_ids(model, task)
     queries = torch.zeros(sum(map(len, demos)) if at else 0, *model.attention_shape)
-    with trainable(model.network, weights):
-        step = stepper(list(weights.values()), optimizer, lr)
+    with gpt.trainable(model.network, weights):
+        step = gpt.stepper(list(weights.values()), optimizer, lr)
         for epoch in range(max(epochs) + 1):
             places = queries.split([len(demo) if at else 0 for demo in demos])
             for demo, place in zip(demos, places, strict=True) if epoch else ():
-                with _watch_training(model, place) if at else nullcontext():
-                    loss = language_model_loss(model, demo)
+                with gpt.watch_training(model, place) if at else nullcontext():
+                    loss = gpt.language_model_loss(model, demo)
                 step(loss)
             if epoch in epochs:
                 found = _fold(_evaluate(model, bare, at)) | ({"training_queries": queries} if at else {})
                 kept |= {f"{epoch} {name}": tensor for name, tensor in found.items()}
     return kept
-
-
-def stepper(weights: list[nn.Parameter], optimizer: str, lr: float) -> Callable[[Tensor], None]:
-    """A function that takes one step down a loss.
-
-    Half-precision weights are stepped as float32 copies, for a small update would be rounded away, and float16
-    gradients are taken of a scaled loss, for they would fall below its smallest number.
-    """
-    copies = [w if w.dtype.itemsize > 2 else w.detach().float() for w in weights]
-    update = OPTIMIZERS[optimizer](copies, lr=lr)
-    scale = 1024 if any(w.dtype == torch.float16 for w in weights) else 1
-
-    def step(loss: Float[Tensor, ""]) -> None:
-        (loss * scale).backward()
-        for weight, copy in zip(weights, copies, strict=True):
-            if copy is not weight:
-                copy.grad = weight.grad.float() / scale
-        update.step()
-        for weight, copy in zip(weights, copies, strict=True):
-            if copy is not weight:
-                weight.data.copy_(copy)
-            weight.grad = None
-
-    return step
-
-
-def _watch_training(model: GPT, kept: Float[Tensor, "tokens layers heads d_head"]) -> AbstractContextManager:
-    """Fill `kept` with the query vectors of one training example's tokens, without its BOS's."""
-    places = range(len(model.bos), len(model.bos) + len(kept))
-
-    def keep(layer: int, attended: gpt.Attended) -> None:
-        kept[:, layer] = attended.queries.cpu()
-
-    return gpt.watch(model, places, places, keep)
-
-
-@dataclass(frozen=True)
-class ValueUpdate:
-    """What finetuning wrote into every value projection, exactly: W_after − W_before = Σ errors_i ⊗ inputs_i."""
-
-    errors: Float[Tensor, "tokens layers m"]  # −lr × the loss's gradient at the projection's output, token by token
-    inputs: Float[Tensor, "tokens layers e"]
-    own: Bool[Tensor, " tokens"]  # a demonstration's own token, not the BOS before it
-    change: Float[Tensor, "layers m e"]  # W_after − W_before
-    attended: Float[Tensor, "n layers heads e"]  # Σ_j a_j x_j over the query's tokens, by the finetuned attention a
-
-    def attention(self) -> Float[Tensor, "n layers heads tokens"]:
-        """(4.8): what finetuning makes each head attend to: x_i · Σ_j a_j x_j for every training token i.
-
-        Its attention pattern held fixed, a finetuned head's output changes by ΔW Σ_j a_j x_j, which is the sum of the
-        errors under these weights: linear attention to the training tokens, nothing relaxed.
-        """
-        layers = range(self.inputs.shape[1])
-        return torch.stack([self.attended[:, i] @ self.inputs[:, i].T for i in layers], 1)
 
 
 def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
@@ -267,120 +213,9 @@ def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
         raise ValueError(f"The update of {model.name} needs float32 weights and demonstrations to be trained on.")
     _check_training(lr, (1,), "sgd")
     _check_lengths(model, replace(task, demos=()))
-    return ValueUpdate(**cache.remember(lambda: _value_update(model, task, lr), _key(model, task, "value update", lr)))
-
-
-def _value_update(model: GPT, task: Task, lr: float) -> dict[str, Tensor]:
-    weights, demos = key_and_value_weights(model.network), demo_ids(model, task)
-    values = [module for name, module in model.network.named_modules() if name.endswith("v_proj")]
-    if not values:
-        raise ValueError(f"{type(model.network).__name__} keeps values and keys in one weight: no value projection.")
-    before = [module.weight.detach().clone() for module in values]
-    lengths = [len(model.bos) + len(demo) for demo in demos]
-    errors, inputs = (torch.zeros(sum(lengths), len(values), width, dtype=model.dtype) for width in before[0].shape)
-    with trainable(model.network, weights):
-        step = stepper(list(weights.values()), "sgd", lr)
-        for demo, its_inputs, its_errors in zip(demos, inputs.split(lengths), errors.split(lengths), strict=True):
-            with _inputs_and_gradients(values) as (x, gradients):
-                step(language_model_loss(model, demo))
-            its_inputs.copy_(torch.stack(x, 1).cpu())
-            its_errors.copy_(-lr * torch.stack(gradients, 1).cpu())
-        change = torch.stack([(m.weight - w).detach() for m, w in zip(values, before, strict=True)])
-        prompts = [prompt_ids(model, task, query, demos=False) for query in task.queries]
-        attended = torch.stack([_attended_inputs(model, ids, values) for ids in prompts])
-    own = torch.cat([torch.arange(length) >= len(model.bos) for length in lengths])
-    return {"errors": errors, "inputs": inputs, "own": own, "change": change.cpu(), "attended": attended}
-
-
-@contextmanager
-def _inputs_and_gradients(modules: list[nn.Module]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """The inputs [n e] of these modules during a pass, and after `backward` the gradients [n m] at their outputs."""
-    inputs, gradients = [torch.empty(0)] * len(modules), [torch.empty(0)] * len(modules)
-
-    def keep(place: int, x: Tensor, out: Tensor) -> None:
-        inputs[place] = x[0].detach()
-        if out.requires_grad:
-            out.register_hook(lambda gradient: gradients.__setitem__(place, gradient[0]))
-
-    hooks = [m.register_forward_hook(lambda _, x, out, place=i: keep(place, x[0], out)) for i, m in enumerate(modules)]
-    try:
-        yield inputs, gradients
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-@torch.no_grad()
-def _attended_inputs(model: GPT, ids: list[int], values: list[nn.Module]) -> Float[Tensor, "layers heads e"]:
-    """What the last token's heads gather of the value projections' inputs: Σ_j a_j x_j."""
-    patterns = [torch.empty(0)] * len(values)
-
-    def keep(layer: int, attended: gpt.Attended) -> None:
-        patterns[layer] = attended.scores[:, 0].softmax(-1)
-
-    last = [len(ids) - 1]
-    with _inputs_and_gradients(values) as (inputs, _), gpt.watch(model, last, last, keep):
-        model.network.base_model(torch.tensor([ids], device=model.device))
-    return torch.stack([pattern.to(x.dtype) @ x for pattern, x in zip(patterns, inputs, strict=True)]).cpu()
-
-
-def language_model_loss(model: GPT, ids: list[int]) -> Float[Tensor, ""]:
-    """Mean −log p of the tokens `ids` [n], each given all before and one BOS."""
-    sequence = torch.tensor([model.bos + ids], device=model.device)
-    logits = model.network(sequence).logits[0, :-1].float()
-    return nn.functional.cross_entropy(logits, sequence[0, 1:])
-
-
-def key_and_value_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters of all key and value projections, biases too, in layer order."""
-    found = {name: p for name, p in network.named_parameters() if any(part in PROJECTIONS for part in name.split("."))}
-    if not found:
-        raise ValueError(
-            f"{type(network).__name__} has no key and value projections known here ({', '.join(PROJECTIONS)})."
-        )
-    return found
-
-
-PROJECTIONS = ("k_proj", "v_proj", "c_attn")  # c_attn: GPT-2's fused queries, keys and values
-
-
-@contextmanager
-def restored(weights: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Give these weights back to the last bit, whatever happens."""
-    saved = [(weight, weight.detach().clone()) for weight in weights]
-    try:
-        yield
-    finally:
-        for weight, before in saved:
-            weight.data.copy_(before)
-
-
-@contextmanager
-def trainable(network: nn.Module, weights: dict[str, nn.Parameter]) -> Iterator[None]:
-    """Let only these weights learn, a fused one's query part not; restore every bit at the end, whatever happens."""
-    everything = dict(network.named_parameters())
-    asked = {name: weight.requires_grad for name, weight in everything.items()}
-    fused = [weight for name, weight in weights.items() if ".c_attn." in name and len(weights) < len(everything)]
-    hooks = []
-    with restored(weights.values()):
-        try:
-            for name, weight in everything.items():
-                weight.requires_grad_(name in weights)
-            hooks += [weight.register_hook(_without_queries) for weight in fused]
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-            for name, weight in everything.items():
-                weight.grad = None
-                weight.requires_grad_(asked[name])
-
-
-def _without_queries(gradient: Tensor) -> Tensor:
-    """GPT-2 keeps queries, keys and values in one weight [e, 3e] and bias [3e]: its first third is the queries'."""
-    return torch.cat(
-        [torch.zeros_like(gradient[..., : gradient.shape[-1] // 3]), gradient[..., gradient.shape[-1] // 3 :]], dim=-1
-    )
+    demos, prompts = demo_ids(model, task), [prompt_ids(model, task, query, demos=False) for query in task.queries]
+    kept = cache.remember(lambda: compute(model, demos, prompts, lr), _key(model, task, "value update", lr))
+    return ValueUpdate(**kept)
 
 
 def _predict(model: GPT, task: Task, way: str, at: str | None, bos: bool) -> Predictions:
@@ -486,4 +321,4 @@ def _check_lengths(model: GPT, task: Task) -> None:
 def _key(model: GPT, task: Task, *how: object) -> tuple:
     """Everything a prediction depends on: code, versions, weights, task, and how it was made."""
     versions = (torch.__version__, transformers.__version__, str(model.device), str(model.dtype))
-    return (*how, task, model.fingerprint(), model.bos, versions, CODE)
+    return (*how, task, model.fingerprint(), model.bos, versions, code_hash("icl", "gpt"))

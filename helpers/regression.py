@@ -6,7 +6,6 @@ keys and values from the demonstrations only; minus the query's last entry is th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -15,11 +14,10 @@ from scipy import optimize
 from torch import Tensor, nn
 from tqdm.auto import trange
 
-from helpers import cache, dual
+from helpers import dual
 from helpers.dual import Rate
-from helpers.shapes import Within, checked
+from helpers.support.shapes import Within, checked
 
-CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (dual.__file__, __file__)))  # as imported
 Weights = dict[str, Tensor]  # "w_q", "w_k", "w_v", "p" of one layer, each [e e]
 MOMENTS = {"gaussian": (1.0, 3.0), "uniform": (1 / 3, 1 / 5)}  # second and fourth of one entry of an input
 

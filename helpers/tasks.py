@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from helpers import cache
+from helpers.support import cache
 
 WORDS = Path(__file__).parents[1] / "data" / "tasks"
 SPLITS = ("train", "dev", "test")

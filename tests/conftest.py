@@ -28,5 +28,5 @@ def fresh_evaluations(request, tmp_path, monkeypatch):
     """Unit tests never read what an earlier run remembered; notebooks and the real model do."""
     if not request.node.get_closest_marker("real") and not request.node.get_closest_marker("notebook"):
         monkeypatch.setattr(
-            "helpers.cache.evaluation", lambda key: tmp_path / "evaluations" / f"{abs(hash(repr(key)))}.st"
+            "helpers.support.cache.evaluation", lambda key: tmp_path / "evaluations" / f"{abs(hash(repr(key)))}.st"
         )

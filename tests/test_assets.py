@@ -28,8 +28,10 @@ import torch
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from helpers import DEFAULT_MODEL, cache
-from helpers.course import ROOT, CourseError, assets, manual, sentences
+from helpers import DEFAULT_MODEL
+from helpers.course import assets
+from helpers.course.corpora import manual, sentences
+from helpers.support import ROOT, CourseError, cache
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals, limits or links of POSIX")
 
@@ -56,7 +58,8 @@ PYPROJECT = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "backend
 CHILD = """
 import sys
 from pathlib import Path
-from helpers.course import CourseError, assets
+from helpers.support import CourseError
+from helpers.course import assets
 assets.REQUIREMENTS = Path(sys.argv[2])
 if len(sys.argv) > 3:
     import resource, signal
@@ -518,7 +521,7 @@ def test_a_full_disk_costs_the_memory_of_a_result_but_not_the_result(tmp_path):
     """safetensors tells of it with an error of its own."""
     code = """if True:
         import resource, signal, torch
-        from helpers import cache
+        from helpers.support import cache
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         print(cache.remember(lambda: {"scores": torch.ones(10_000)}, ("key",))["scores"].sum().item())

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from helpers.course import ROOT
+from helpers.support import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.real, pytest.mark.notebook]
 

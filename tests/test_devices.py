@@ -52,7 +52,8 @@ def test_a_whole_run_stays_on_its_device(elsewhere, task):
         kept = icl._train(elsewhere, task, 0.1, (1,), "sgd", False, "answer")
         assert all(tensor.device.type == "cpu" for tensor in kept.values())
         if elsewhere.name != "tiny gpt2":
-            kept = icl._value_update(elsewhere, task, 0.1)
+            prompts = [icl.prompt_ids(elsewhere, task, query, demos=False) for query in task.queries]
+            kept = gpt.value_update.compute(elsewhere, icl.demo_ids(elsewhere, task), prompts, 0.1)
             assert all(tensor.device.type == "cpu" for tensor in kept.values())
 
 
@@ -65,7 +66,7 @@ def test_a_tensor_left_behind_is_found(elsewhere, monkeypatch):
 @pytest.mark.parametrize("room", [40, 80])
 def test_a_row_that_does_not_fit_is_halved(model, monkeypatch, room):
     """A device that runs out of memory above `room` tokens: same scores and internals, no prompt lost."""
-    task, real = small_task(), gpt.logits_of
+    task, real = small_task(), gpt.scoring.logits_of
     whole = icl._evaluate(model, task, "answer")
 
     def cramped(model, prefix, row, rows):
@@ -74,7 +75,7 @@ def test_a_row_that_does_not_fit_is_halved(model, monkeypatch, room):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return logits
 
-    monkeypatch.setattr(gpt, "logits_of", cramped)
+    monkeypatch.setattr(gpt.scoring, "logits_of", cramped)
     parts = icl._evaluate(model, task, "answer")
     torch.testing.assert_close(parts.scores, whole.scores, atol=1e-5, rtol=0)
     torch.testing.assert_close(parts.internals.demo_scores, whole.internals.demo_scores, atol=1e-4, rtol=1e-4)
@@ -84,7 +85,7 @@ def test_one_prompt_that_does_not_fit_is_said(model, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(gpt, "logits_of", full)
+    monkeypatch.setattr(gpt.scoring, "logits_of", full)
     with pytest.raises(MemoryError, match=r"no room for one prompt of \d+ tokens.*\n.*fewer shots"):
         icl._evaluate(model, small_task())
 
@@ -96,12 +97,12 @@ def test_half_precision_steps_add_up(family, dtype):
     task, moved = small_task(), {}
     for kind in (torch.float32, dtype):
         model = tiny(family, kind)
-        weights = list(icl.key_and_value_weights(model.network).values())
+        weights = list(gpt.key_and_value_weights(model.network).values())
         before = [w.detach().float().clone() for w in weights]
-        with icl.trainable(model.network, icl.key_and_value_weights(model.network)):
-            step = icl.stepper(weights, "sgd", 1e-3)
+        with gpt.trainable(model.network, gpt.key_and_value_weights(model.network)):
+            step = gpt.stepper(weights, "sgd", 1e-3)
             for _ in range(40):
-                step(icl.language_model_loss(model, icl.demo_ids(model, task)[0]))
+                step(gpt.language_model_loss(model, icl.demo_ids(model, task)[0]))
             moved[kind] = torch.cat([(w.detach().float() - b).flatten() for w, b in zip(weights, before, strict=True)])
     cosine = torch.nn.functional.cosine_similarity(moved[torch.float32], moved[dtype], dim=0)
     assert cosine > 0.9
@@ -144,4 +145,4 @@ def test_on_a_gpu_half_precision_is_close_and_comes_back(on_gpu):
 
 @pytest.mark.gpu
 def test_a_row_on_a_gpu_grows_with_its_memory(on_gpu):
-    assert gpt.PACKED_TOKENS <= gpt._packed_tokens(on_gpu) <= 16 * gpt.PACKED_TOKENS
+    assert gpt.scoring.PACKED_TOKENS <= gpt.scoring._packed_tokens(on_gpu) <= 16 * gpt.scoring.PACKED_TOKENS

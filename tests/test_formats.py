@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers import formats
+from helpers.support import formats
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_packed_scores_are_plain_scores(family, dtype):
 def test_many_batches_give_the_same_as_one(model, monkeypatch):
     task = small_task()
     whole = icl._evaluate(model, task).scores
-    monkeypatch.setattr(gpt, "PACKED_TOKENS", 20)
+    monkeypatch.setattr(gpt.scoring, "PACKED_TOKENS", 20)
     torch.testing.assert_close(icl._evaluate(model, task).scores, whole, atol=1e-5, rtol=0)
 
 

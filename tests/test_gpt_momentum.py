@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import small_task, tiny
 
-from helpers import attention, gpt, gpt_momentum, icl
+from helpers import attention, gpt, icl
+from helpers.gpt import momentum as gpt_momentum
 
 IDS = torch.tensor([[0, 7, 90, 45, 33, 7, 90, 12, 200, 31], [0, 101, 5, 5, 44, 90, 61, 8, 3, 77]])
 

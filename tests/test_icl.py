@@ -7,7 +7,8 @@ import torch
 from tiny import FAMILIES, free_task, small_task, tiny
 from torch import nn
 
-from helpers import cache, icl
+from helpers import gpt, icl
+from helpers.support import cache
 from helpers.tasks import Example, Task, Template
 
 
@@ -33,7 +34,7 @@ def moved_by_finetuning(model, task, all_weights=False):
 def test_only_keys_and_values_move(family, dtype):
     moved = moved_by_finetuning(tiny(family, dtype), small_task())
     assert moved
-    assert all(any(part in name for part in icl.PROJECTIONS) for name in moved)
+    assert all(any(part in name for part in gpt.PROJECTIONS) for name in moved)
     if family == "gpt2":
         assert all(not change[..., : change.shape[-1] // 3].any() for change in moved.values())  # the queries' part
         assert all(change[..., change.shape[-1] // 3 :].any() for change in moved.values())
@@ -60,7 +61,7 @@ def test_one_step_each_in_the_order_of_the_prompt(model):
             gradients = dict(zip(before, torch.autograd.grad(loss, list(network.parameters())), strict=True))
         network.requires_grad_(False)
         for name, weight in network.named_parameters():
-            if any(part in name for part in icl.PROJECTIONS):
+            if any(part in name for part in gpt.PROJECTIONS):
                 step = gradients[name].clone()
                 if "c_attn" in name:
                     step[..., : step.shape[-1] // 3] = 0
@@ -160,7 +161,7 @@ def test_a_rate_must_be_positive(model, lr):
 
 def test_a_model_without_known_projections_is_refused():
     with pytest.raises(ValueError, match="Linear has no key and value projections"):
-        icl.key_and_value_weights(nn.Linear(2, 2))
+        gpt.key_and_value_weights(nn.Linear(2, 2))
 
 
 def test_nothing_to_predict_is_refused(model):

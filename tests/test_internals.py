@@ -72,7 +72,7 @@ def test_heads_read_what_transformers_reports(model):
     torch.testing.assert_close(found[:, :, 0], weights, atol=1e-5, rtol=1e-4)
     project = [m for name, m in model.network.named_modules() if name.endswith(OUTPUTS)]
     for layer, module in enumerate(project):
-        out = next(getattr(module, name) for name in gpt.OUTPUTS if hasattr(module, name))(
+        out = next(getattr(module, name) for name in gpt.watching.OUTPUTS if hasattr(module, name))(
             (found @ read.v)[layer, :, 0].flatten()
         )
         torch.testing.assert_close(out, outputs[layer], atol=1e-5, rtol=1e-4)
@@ -94,7 +94,7 @@ def test_nothing_changes_by_looking(model):
 
 def test_many_rows_see_the_same_as_one(model, monkeypatch):
     whole = icl._evaluate(model, small_task(), "answer").internals
-    monkeypatch.setattr(gpt, "PACKED_TOKENS", 12)
+    monkeypatch.setattr(gpt.scoring, "PACKED_TOKENS", 12)
     parts = icl._evaluate(model, small_task(), "answer").internals
     for name, tensor in vars(whole).items():
         if tensor is not None:

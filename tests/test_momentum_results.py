@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.course import momentum
+from helpers.experiments import momentum
 from helpers.lm import LanguageModel
 
 

@@ -8,7 +8,8 @@ import tempfile
 import nbformat
 import pytest
 
-from helpers.course import ROOT, build, lint
+from helpers.course import build, lint
+from helpers.support import ROOT
 
 BUILT = [(source, solved) for source in build.sources() for solved in (False, True)]
 

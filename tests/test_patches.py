@@ -5,7 +5,7 @@ import torch
 from tiny import tiny
 from torch.testing import assert_close
 
-from helpers import patches
+from helpers.gpt import patches
 
 PROMPT, QUERY = "go -> went\nsee -> saw\n", "take ->"
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from tiny import free_task, tiny
 
-from helpers import gpt_momentum, icl
-from helpers.course import pretrained, results
+from helpers import icl
+from helpers.experiments import pretrained, results
+from helpers.gpt import momentum as gpt_momentum
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from helpers import regression, tasks
-from helpers.course import ROOT, results
+from helpers.experiments import results
 from helpers.icl import Internals
+from helpers.support import ROOT
 
 
 @pytest.mark.parametrize("name", results.EXPERIMENTS)

@@ -16,10 +16,20 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from helpers import __main__ as verbs
-from helpers.course import ROOT, CourseError, doctor, setup
+from helpers.course import doctor, setup, verbs
+from helpers.support import ROOT, CourseError
 
-BARE = [ROOT / "helpers" / name for name in ("__init__.py", "__main__.py", "course/__init__.py", "course/setup.py")]
+BARE = [
+    ROOT / "helpers" / name
+    for name in (
+        "__init__.py",
+        "__main__.py",
+        "support/__init__.py",
+        "course/__init__.py",
+        "course/setup.py",
+        "course/verbs.py",
+    )
+]
 ENTRY = re.compile(r"([a-z0-9-]+)==(\S+)(?: ; [^\n\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 
 

@@ -8,9 +8,12 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from helpers import microscope, valley, widgets
+from helpers import widgets
 from helpers.attention import linear_attention, softmax_attention
-from helpers.check import progress
+from helpers.support import progress
+from helpers.widgets import predictions
+from helpers.widgets import two_views as microscope
+from helpers.widgets import valley_film as valley
 
 ASK = ("cost", "How many?", ["none", "one", "all"])
 
@@ -41,7 +44,7 @@ def test_no_prediction_is_said(capsys):
 
 
 def test_buttons_keep_what_is_chosen_and_why(capsys):
-    _, choice, reason, kept = widgets._buttons(*ASK).children
+    _, choice, reason, kept = predictions._buttons(*ASK).children
     assert progress.read()["predictions"] == {}
     reason.value = "because it adds up"
     assert progress.read()["predictions"] == {}
@@ -54,8 +57,8 @@ def test_buttons_keep_what_is_chosen_and_why(capsys):
 
 def test_a_page_without_a_kernel_still_shows_the_question(monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "in_jupyter", lambda: True)
-    monkeypatch.setattr(widgets, "display", lambda bundle, raw: shown.append(bundle))
+    monkeypatch.setattr(predictions, "in_jupyter", lambda: True)
+    monkeypatch.setattr(predictions, "display", lambda bundle, raw: shown.append(bundle))
     widgets.predict("cost", "How many < 3?", ["none", "one & more"])
     (bundle,) = shown
     assert "How many &lt; 3?" in bundle["text/html"]

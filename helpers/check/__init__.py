@@ -1,6 +1,6 @@
 """Exercises and what is said of an attempt: `check` in a notebook, `verdict` as a record, `grade` for a grader."""
 
-from helpers.check import notebook_01, notebook_02, notebook_03, notebook_06  # noqa: F401  their exercises
+from helpers.check import exercises  # noqa: F401  they register themselves
 from helpers.check.display import break_it, check
 from helpers.check.engine import EXERCISES, CheckFailed, Exercise, Verdict, grade, verdict
 

@@ -4,11 +4,10 @@ import html
 import sys
 from collections.abc import Callable
 
-from IPython import get_ipython
-from IPython.display import display
-
-from helpers.check import progress, run
+from helpers.check import run
 from helpers.check.engine import NOT_ATTEMPTED, CheckFailed, Verdict, verdict
+from helpers.support import progress
+from helpers.support.jupyter import show
 
 MARKS = {
     "passed": ("✓", "success"),
@@ -32,19 +31,6 @@ class Shown:
     def _repr_html_(self) -> str:
         line = f"border-left: 4px solid var(--jp-{self.colour}-color1, gray); padding: 2px 10px"
         return f'<div style="{line}"><b>{self.mark} {html.escape(self.title)}</b><br>{html.escape(self.text)}</div>'
-
-
-def in_jupyter() -> bool:
-    """Whether a page is there to show more than text."""
-    return hasattr(get_ipython(), "kernel")
-
-
-def show(thing: object) -> None:
-    """In Jupyter as it likes, elsewhere as text."""
-    if in_jupyter():
-        display(thing)
-    else:
-        print(thing)
 
 
 def check(fn: Callable, name: str | None = None) -> None:

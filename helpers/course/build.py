@@ -14,7 +14,9 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.course import ROOT, CourseError, equations, results
+from helpers.course import equations
+from helpers.experiments import results
+from helpers.support import ROOT, CourseError
 
 SOURCES = ROOT / "notebooks" / "source"
 STUDENT = ROOT / "notebooks"

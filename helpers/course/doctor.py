@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from helpers import cache
 from helpers.course import assets
+from helpers.support import cache
 
 MARKS = {"ok": "ok", "note": "note", "stop": "STOP"}
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.course import ROOT
+from helpers.support import ROOT
 
 TAG = re.compile(r"\\tag\{(\d\.\d+)\}")
 HEADING = re.compile(r"^# ## (\d+ · [^:\n]+)", re.M)
@@ -18,12 +18,14 @@ Named = dict[str, list[str]]  # equation: names
 
 def functions() -> Named:
     """For each equation the functions of `helpers` that compute it, as module.function."""
-    return _documented(sorted((ROOT / "helpers").glob("*.py")), module=True)
+    rooms = [ROOT / "helpers" / name for name in ("gpt", "lm", "widgets")]
+    files = [*(ROOT / "helpers").glob("*.py"), *(file for room in rooms for file in room.glob("*.py"))]
+    return _documented(sorted(files), module=True)
 
 
 def tests() -> Named:
     """For each equation the tests that prove it."""
-    return _documented(sorted((ROOT / "tests").glob("test_*.py")), module=False)
+    return _documented(sorted((ROOT / "tests").rglob("test_*.py")), module=False)
 
 
 def _documented(files: list[Path], module: bool) -> Named:

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.course import ROOT
+from helpers.support import ROOT
 
 LINES, WORDS = 15, 160  # of code and of prose in one cell
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:root|home|Users|tmp|work)/[\w.-]+|[A-Z]:\\Users\\)")

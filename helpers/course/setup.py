@@ -10,7 +10,7 @@ import sys
 import venv
 from pathlib import Path
 
-from helpers.course import ROOT, CourseError
+from helpers.support import ROOT, CourseError
 
 ENVIRONMENT = ROOT / ".venv"
 STAMP = ".course-ready"  # in the environment: what it was made from; absent while it is being made

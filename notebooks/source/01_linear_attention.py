@@ -9,9 +9,11 @@
 # %%
 import torch
 
-from helpers import attention, formats, gpt, plots
+from helpers import attention, gpt, plots
 from helpers.check import break_it, check
-from helpers.course import assets, results
+from helpers.course import assets
+from helpers.experiments import results
+from helpers.support import formats
 from helpers.widgets import predict, reveal
 
 # %%

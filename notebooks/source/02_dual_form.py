@@ -9,9 +9,10 @@
 # %%
 import torch
 
-from helpers import attention, dual, formats, gpt, icl, plots, tasks
+from helpers import attention, dual, gpt, icl, plots, tasks
 from helpers.check import break_it, check
 from helpers.course import assets
+from helpers.support import formats
 from helpers.widgets import predict, reveal
 
 # %%

@@ -9,11 +9,12 @@
 # %%
 import torch
 
-from helpers import attention, dual, formats, gpt, icl, patches, plots, regression, tasks
+from helpers import attention, dual, gpt, icl, plots, regression, tasks
 from helpers.check import break_it, check
 from helpers.course import assets
-from helpers.microscope import look
-from helpers.widgets import gpt_head, microscope, predict, reveal, toy_head
+from helpers.gpt import patches
+from helpers.support import formats
+from helpers.widgets import gpt_head, look, microscope, predict, reveal, toy_head
 
 # %%
 plots.route(here="03")

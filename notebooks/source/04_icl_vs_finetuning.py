@@ -16,7 +16,8 @@ from dataclasses import replace
 import torch
 
 from helpers import gpt, icl, metrics, plots, tasks
-from helpers.course import assets, results
+from helpers.course import assets
+from helpers.experiments import results
 
 assets.ensure()
 
@@ -88,7 +89,7 @@ for way, predictions in ways.items():
 # And only **key and value projections** move, because those are what the demonstrations act through in attention.
 
 # %%
-weights = icl.key_and_value_weights(model.network)
+weights = gpt.key_and_value_weights(model.network)
 moving, total = (sum(w.numel() for w in group) for group in (weights.values(), model.network.parameters()))
 print(
     f"{len(weights)} matrices may move: {moving / 1e6:.1f} of {total / 1e6:.1f} million weights ({moving / total:.1%})"

@@ -10,9 +10,13 @@
 import torch
 from numpy.polynomial import Polynomial
 
-from helpers import attention, formats, gpt, gpt_momentum, lm, patches, plots, regression
+from helpers import attention, gpt, lm, plots, regression
 from helpers.check import break_it, check
-from helpers.course import assets, momentum, results
+from helpers.course import assets
+from helpers.experiments import momentum, results
+from helpers.gpt import momentum as gpt_momentum
+from helpers.gpt import patches
+from helpers.support import formats
 from helpers.widgets import predict, reveal, valley
 
 # %%

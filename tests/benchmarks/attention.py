@@ -21,8 +21,9 @@ import torch
 from evaluation import bench_python, machine
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers import attention, formats, metrics, plots
-from helpers.course import ROOT, results
+from helpers import attention, metrics, plots
+from helpers.experiments import results
+from helpers.support import ROOT, formats
 
 HEADS, WIDTH = 8, 64
 LENGTHS = tuple(2**power for power in range(7, 15))

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 from helpers import gpt, icl, metrics, tasks
-from helpers.course import ROOT, results
+from helpers.experiments import results
 from helpers.gpt import GPT
+from helpers.support import ROOT
 from helpers.tasks import Task
 
 HARNESS, PERFORMER = "0.4.13", "1.1.4"

@@ -10,7 +10,9 @@ import time
 import numpy as np
 from evaluation import machine
 
-from helpers import formats, gpt, microscope
+from helpers import gpt
+from helpers.support import formats
+from helpers.widgets import two_views as microscope
 
 REDRAWS = 50
 LINES = ["fight -> fought", "see -> saw", "take -> took", "sing -> sang", "walk -> walked", "give -> gave", "go ->"]

@@ -20,8 +20,9 @@ from attention import HEADS, WIDTH, origin, peak
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers import attention, formats, lm
-from helpers.course import ROOT, momentum, results
+from helpers import attention, lm
+from helpers.experiments import momentum, results
+from helpers.support import ROOT, formats
 
 LENGTHS = tuple(2**power for power in range(9, 15))
 ETAS = torch.linspace(0.5, 0.95, HEADS)

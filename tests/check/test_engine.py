@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from helpers import attention
-from helpers.check import EXERCISES, CheckFailed, break_it, check, claims, engine, grade, progress, run, verdict
-from helpers.course import ROOT
+from helpers.check import EXERCISES, CheckFailed, break_it, check, claims, engine, grade, report, run, verdict
+from helpers.support import ROOT, progress
 
 NAME = "linear_attention"
 
@@ -398,7 +398,7 @@ def test_progress_is_kept_merged_and_printed(tmp_path, monkeypatch):
         json.dumps({"exercises": {"1.1": {"name": "softmax_attention", "latest": "passed", "best": "passed"}}})
     )
     progress.merge(other)
-    table = progress.table()
+    table = report.table()
     assert f"2 of {len(EXERCISES)} passed" in table
     assert "1.1  ★ softmax_attention" in table
 
@@ -414,7 +414,7 @@ def test_progress_that_cannot_be_written_costs_nothing_else(monkeypatch, capsys)
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("helpers.cache.tempfile.mkdtemp", full)
+    monkeypatch.setattr("helpers.support.cache.tempfile.mkdtemp", full)
     check(right, NAME)
     out = capsys.readouterr().out
     assert "could not be kept (No space left on device)" in out
@@ -426,4 +426,4 @@ def test_nothing_in_the_science_imports_the_checks():
         "import sys, helpers.attention, helpers.icl, helpers.plots; print([m for m in sys.modules if 'helpers.c' in m])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['helpers.cache']"
+    assert done.stdout.strip() == "['helpers.support.cache']"

@@ -8,7 +8,7 @@ from torch import Tensor
 from helpers import dual, regression
 from helpers.check.claims import Claim, Mistakes, close, equals, holds, is_dict, is_number, is_pair, is_tensor
 from helpers.check.engine import Attempt, exercise
-from helpers.check.notebook_02 import draw
+from helpers.check.exercises.notebook_02 import draw
 
 
 def meta_mistakes(values: Tensor, keys: Tensor) -> Mistakes:

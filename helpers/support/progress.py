@@ -4,8 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from helpers import cache
-from helpers.course import ROOT
+from helpers.support import ROOT, cache
 
 RANKS = ("not attempted", "crashed", "failed", "passed")
 
@@ -64,14 +63,3 @@ def merge(other: Path) -> None:
         kept["exercises"][number] = mine | {"best": better(mine["best"], row["best"])}
     kept["predictions"] = theirs["predictions"] | kept["predictions"]
     write(kept)
-
-
-def table() -> str:
-    """Every exercise and what became of it."""
-    from helpers.check import EXERCISES
-
-    kept = read()["exercises"]
-    rows = [(e.number, "★" if e.core else " ", e.name, kept.get(e.number, {})) for e in EXERCISES.values()]
-    lines = [f"{n:4} {star} {name:32} {row.get('best', 'not attempted')}" for n, star, name, row in sorted(rows)]
-    passed = sum(row.get("best") == "passed" for *_, row in rows)
-    return "\n".join([*lines, f"{passed} of {len(rows)} passed; kept in {path().name}"])

@@ -8,7 +8,7 @@ from torch import Tensor
 from helpers import attention, dual, regression
 from helpers.check.claims import EXACT, Claim, Mistakes, close, equals, holds, is_number, is_tensor
 from helpers.check.engine import Attempt, exercise
-from helpers.check.notebook_01 import draw, masked, softmax_mistakes
+from helpers.check.exercises.notebook_01 import draw, masked, softmax_mistakes
 
 SIZES = ((5, 3, 2, 0.6), (6, 2, 4, 0.9), (1, 3, 2, 0.5))  # tokens, width, value width, η: one token alone has no past
 ZERO = "with η = 0 (0 to a negative power is inf, and 0 · inf is nan) the result"

@@ -5,12 +5,8 @@ import html
 import ipywidgets
 from IPython.display import display
 
-from helpers.check import progress
-from helpers.check.display import in_jupyter, show
-from helpers.microscope import Head, gpt_head, microscope, toy_head
-from helpers.valley import valley
-
-__all__ = ["Head", "gpt_head", "microscope", "predict", "reveal", "toy_head", "valley"]
+from helpers.support import progress
+from helpers.support.jupyter import in_jupyter, show
 
 ASKED: dict[str, list[str]] = {}  # the options of every question on this page
 

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from helpers import dual, icl
-from helpers.gpt import GPT
+from helpers import dual
+from helpers.gpt.finetuning import restored
+from helpers.gpt.loading import GPT
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def absorb(model: GPT, prompt: str, query: str) -> Patch:
         found.append(((dw @ before)[None], (before / before.square().sum())[None], residual_after - residual))
         _change(layer, dw)
 
-    with icl.restored(_weights(layers)), ExitStack() as hooks:
+    with restored(_weights(layers)), ExitStack() as hooks:
         for layer in layers:
             watch = layer.post_attention_layernorm.register_forward_hook(
                 lambda _, x, out, layer=layer: patch(layer, out[0, -1], x[0][0, -1])
@@ -71,7 +72,7 @@ def absorb(model: GPT, prompt: str, query: str) -> Patch:
 def patched(model: GPT, patch: Patch) -> Iterator[None]:
     """Let the model have this patch, for every token it reads; afterwards its weights are bitwise as before."""
     layers = _gated(model)
-    with icl.restored(_weights(layers)), ExitStack() as hooks:
+    with restored(_weights(layers)), ExitStack() as hooks:
         for layer, left, right, shift in zip(layers, patch.left, patch.right, patch.shift, strict=True):
             _change(layer, left.mT @ right)
             moved = layer.mlp.register_forward_hook(lambda _, x, out, shift=shift: out + shift)

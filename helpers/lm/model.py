@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from helpers import attention, cache
+from helpers import attention
+from helpers.support import cache
 
-CODE = cache.digest(*(Path(file).read_text(encoding="utf-8") for file in (attention.__file__, __file__)))  # as imported
 END = "<end>"  # of a document
 
 

@@ -19,10 +19,12 @@ from scipy import stats
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from helpers import cache, gpt, icl, metrics, patches, regression, tasks
-from helpers.course import ROOT, CourseError, momentum, pretrained
-from helpers.gpt import GPT
+from helpers import gpt, icl, metrics, regression, tasks
+from helpers.experiments import momentum, pretrained
+from helpers.gpt import GPT, patches
 from helpers.icl import Internals, Predictions
+from helpers.support import ROOT, CourseError, cache
+from helpers.support.provenance import code_hash
 from helpers.tasks import Task, Template
 
 FOLDER = ROOT / "data" / "results"
@@ -646,10 +648,14 @@ def record(name: str) -> None:
 
 def provenance(model: GPT | None, name: str) -> dict:
     """Model, versions, device, date and command: what it takes to get the same numbers again."""
-    about = {"model": "linear self-attention", "weights": "drawn and trained by the seed", "code": regression.CODE[:12]}
+    about = {
+        "model": "linear self-attention",
+        "weights": "drawn and trained by the seed",
+        "code": code_hash("regression", "dual")[:12],
+    }
     device = f"cpu, {torch.get_num_threads()} threads, float32"
     if model is not None:
-        about = {"model": model.name, "weights": model.fingerprint(), "code": icl.CODE[:12]}
+        about = {"model": model.name, "weights": model.fingerprint(), "code": code_hash("icl", "gpt")[:12]}
         device = f"{model.device.type}, {torch.get_num_threads()} threads, {str(model.dtype).removeprefix('torch.')}"
     return about | {
         "versions": {

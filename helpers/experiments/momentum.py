@@ -9,7 +9,6 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,10 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import cache, lm, metrics, regression
+from helpers import lm, metrics, regression
 from helpers.lm import LanguageModel, Recipe, Shape
+from helpers.support import cache
+from helpers.support.provenance import code_hash
 
-CODE = cache.digest(lm.CODE, Path(__file__).read_text(encoding="utf-8"))
+CODE = code_hash("lm", "attention", "experiments.momentum")
 SEEDS = range(8)
 VARIANTS = {  # name: kind of attention, and its momentum
     "plain": ("softmax", 0.0),

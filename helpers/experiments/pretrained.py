@@ -7,17 +7,19 @@ the same.
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from helpers import cache, gpt, gpt_momentum, icl, lm, metrics, tasks
+from helpers import gpt, icl, lm, metrics, tasks
 from helpers.gpt import GPT
+from helpers.gpt import momentum as gpt_momentum
+from helpers.support import cache
+from helpers.support.provenance import code_hash
 
-CODE = cache.digest(lm.CODE, *(Path(file).read_text(encoding="utf-8") for file in (gpt_momentum.__file__, __file__)))
+CODE = code_hash("lm", "attention", "gpt.momentum", "experiments.pretrained")
 SEEDS, DEV_SEED = range(3), 1000
 LEARN = {  # variant: the groups of parameters that learn, each at its own rate
     "untrained": (),
@@ -73,7 +75,7 @@ def finetune(model: GPT, rates: dict[str, float], seed: int) -> list[float]:
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0)
     schedule, losses = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.rate), []
     for step in range(recipe.steps):
-        loss = icl.language_model_loss(model, lm.batch(training, WINDOW - 1, recipe, step)[0].tolist())
+        loss = gpt.language_model_loss(model, lm.batch(training, WINDOW - 1, recipe, step)[0].tolist())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -86,7 +88,7 @@ def finetune(model: GPT, rates: dict[str, float], seed: int) -> list[float]:
 def group(model: GPT, name: str) -> list[nn.Parameter]:
     """The parameters of a group, free to learn."""
     if name == "keys and values":
-        found = list(icl.key_and_value_weights(model.network).values())
+        found = list(gpt.key_and_value_weights(model.network).values())
     else:
         found = [weight for path, weight in model.network.named_parameters() if path.endswith(f".{name}")]
     return [weight.requires_grad_() for weight in found]
@@ -104,7 +106,7 @@ def window_losses(model: GPT, split: str, windows: int) -> list[float]:
     """Loss (nats a token) of windows that lie evenly over a split, each behind a BOS."""
     row = text(model.name, split)
     starts = np.linspace(0, len(row) - WINDOW, windows).astype(int)
-    return rounded(icl.language_model_loss(model, row[start : start + WINDOW].tolist()).item() for start in starts)
+    return rounded(gpt.language_model_loss(model, row[start : start + WINDOW].tolist()).item() for start in starts)
 
 
 @torch.no_grad()

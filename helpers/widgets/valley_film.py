@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from helpers.microscope import picture, png, still_or_live
 from helpers.plots import STYLE
+from helpers.widgets.two_views import picture, png, still_or_live
 
 STEEP, START, RATE, STEPS = 20.0, (-9.0, 2.2), 0.045, 40  # the loss is ½ (x² + STEEP · y²)
 COLOURS = {0.0: "#d55e00", 0.8: "#0173b2"}

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from helpers import dual
 from helpers.attention import linear_attention, softmax_attention
-from helpers.check.display import in_jupyter
-from helpers.formats import rounding
 from helpers.plots import STYLE
+from helpers.support.formats import rounding
+from helpers.support.jupyter import in_jupyter
 
 READINGS = {"relaxed": linear_attention, "softmax": softmax_attention}
 BLUES, BY_WEIGHTS, BY_ATTENTION = ("#0173b2", "#56b4e9"), "#f2c777", "#0173b2"

@@ -1,0 +1,1 @@
+"""What becomes of the fetched texts: rated sentences, and a manual."""

@@ -1,0 +1,179 @@
+"""python -m helpers VERB: what every make target calls. Standard library only until the environment exists."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers.course import setup
+from helpers.support import ROOT, CourseError
+
+OUTSIDE = {}  # verbs that any Python can run
+INSIDE = {}  # verbs that run in the course's environment
+
+
+def verb(shelf: dict) -> Callable[[Callable], Callable]:
+    """Put a function on a shelf of verbs under its name."""
+
+    def keep(function: Callable) -> Callable:
+        shelf[function.__name__] = function
+        return function
+
+    return keep
+
+
+@verb(OUTSIDE)
+def setup_(rest: list[str]) -> int:
+    """environment, model and sentences: everything, once"""
+    setup.environment()
+    return setup.run("assets")
+
+
+@verb(OUTSIDE)
+def lab(rest: list[str]) -> int:
+    """set-up, then JupyterLab on notebook 00"""
+    if setup_([]):
+        return 1
+    landing = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    command = [setup.python(), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", landing]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where there is nobody else
+        command.append("--allow-root")
+    return subprocess.run([*command, *rest], cwd=ROOT).returncode
+
+
+@verb(OUTSIDE)
+def test(rest: list[str]) -> int:
+    """set-up, then all tests"""
+    return setup_([]) or setup.run("pytest", *rest)
+
+
+@verb(OUTSIDE)
+def quick(rest: list[str]) -> int:
+    """lint and the tests that need no real model: under two minutes"""
+    return (
+        setup_([]) or setup.run("lint") or setup.run("pytest", "-m", "not real and not notebook and not browser", *rest)
+    )
+
+
+@verb(INSIDE)
+def assets(rest: list[str]) -> int:
+    """fetch and verify model and sentences"""
+    from helpers.course import assets
+
+    assets.ensure()
+    return 0
+
+
+@verb(INSIDE)
+def doctor(rest: list[str]) -> int:
+    """what this machine has, and what to do where something is missing"""
+    from helpers.course import doctor
+
+    return doctor.main()
+
+
+@verb(INSIDE)
+def build(rest: list[str]) -> int:
+    """notebooks from their sources; the solved ones are executed [names]"""
+    from helpers.course import build
+
+    return build.main(rest)
+
+
+@verb(INSIDE)
+def course(rest: list[str]) -> int:
+    """execute every solved notebook; which passed, and how long each took"""
+    from helpers.course import build
+
+    return build.course()
+
+
+@verb(INSIDE)
+def lint(rest: list[str]) -> int:
+    """ruff, and what is wrong with the notebooks"""
+    from helpers.course import lint
+
+    return lint.main()
+
+
+@verb(INSIDE)
+def results(rest: list[str]) -> int:
+    """measure what is not recorded yet [names]"""
+    from helpers.experiments import results
+
+    for name in rest or results.EXPERIMENTS:
+        results.record(name)
+    return 0
+
+
+@verb(INSIDE)
+def bench(rest: list[str]) -> int:
+    """times beside other ways to do it, and how they grow [attention] [speed] [scale] [microscope] [momentum]"""
+    scripts = {"attention": ["attention.py"], "speed": ["evaluation.py", "speed"], "scale": ["evaluation.py", "scale"]}
+    scripts["microscope"] = ["microscope.py"]
+    scripts["momentum"] = ["momentum.py"]
+    for name in rest or scripts:
+        if name not in scripts:
+            raise CourseError(f"There is no benchmark called {name!r}.\nThere are: {', '.join(scripts)}")
+        script, *arguments = scripts[name]
+        command = [sys.executable, ROOT / "tests" / "benchmarks" / script, *arguments]
+        code = subprocess.run(command, cwd=ROOT).returncode
+        if code:
+            return code
+    return 0
+
+
+@verb(INSIDE)
+def progress(rest: list[str]) -> int:
+    """which exercises are done; takes in another progress file [FILE]"""
+    from helpers.check import report
+    from helpers.support import progress
+
+    for file in rest:
+        progress.merge(Path(file))
+    print(report.table())
+    return 0
+
+
+@verb(INSIDE)
+def lock(rest: list[str]) -> int:
+    """requirements.lock from requirements.txt"""
+    setup.lock()
+    return 0
+
+
+@verb(INSIDE)
+def pytest(rest: list[str]) -> int:
+    """pytest in the course's environment [its options]"""
+    return subprocess.run([sys.executable, "-m", "pytest", *rest], cwd=ROOT).returncode
+
+
+def main() -> int:
+    """Run a verb where it belongs; a CourseError is two lines, not a traceback."""
+    verbs = {name.rstrip("_"): function for name, function in {**OUTSIDE, **INSIDE}.items()}
+    listing = "\n".join(f"  {name:8} {function.__doc__}" for name, function in verbs.items())
+    parser = argparse.ArgumentParser(
+        "python -m helpers", description=f"verbs:\n{listing}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("verb", choices=verbs, metavar="VERB")
+    asked, rest = parser.parse_known_args()
+    try:
+        if asked.verb in INSIDE and Path(sys.executable) != setup.python():
+            setup.environment()
+            return setup.run(asked.verb, *rest)
+        return verbs[asked.verb](rest)
+    except CourseError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if setup.ready():
+            raise
+        print(f"\n{error}: set-up has not ended here.\nRun: python -m helpers setup", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What was finished stays; the same command goes on from there.", file=sys.stderr)
+        return 130

@@ -1,0 +1,150 @@
+"""A causal language model of transformers, by name; and what it says of itself."""
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from helpers import DEFAULT_MODEL
+from helpers.gpt import momentum
+from helpers.support import cache
+
+KNOWN = {  # name: (where it comes from, parameters); the default comes with set-up, the others from the hub
+    DEFAULT_MODEL: ("set-up", 135e6),
+    "fairseq-1.3b": ("KoboldAI/fairseq-dense-1.3B", 1.3e9),  # the two models of Dai et al. (2022)
+    "fairseq-2.7b": ("KoboldAI/fairseq-dense-2.7B", 2.7e9),
+    "smollm2-1.7b": ("HuggingFaceTB/SmolLM2-1.7B", 1.7e9),
+    "gpt2": ("openai-community/gpt2", 124e6),
+}
+
+
+@dataclass(frozen=True)
+class GPT:
+    """A causal language model of transformers with its tokenizer."""
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    starts: bool = True  # every sequence starts with one BOS, as in the paper's code
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.network.dtype
+
+    @property
+    def context(self) -> int:
+        """How many tokens the model can read at once."""
+        return self.network.config.max_position_embeddings
+
+    @property
+    def bos(self) -> list[int]:
+        """The token that every sequence starts with; empty for a tokenizer without one."""
+        start = self.tokenizer.bos_token_id
+        return [start] if self.starts and start is not None else []
+
+    @property
+    def attention_shape(self) -> tuple[int, int, int]:
+        """Layers, query heads a layer, and the width of one head."""
+        config = self.network.config
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return config.num_hidden_layers, config.num_attention_heads, width
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a piece of text, no special token added."""
+        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def fingerprint(self) -> str:
+        """A hash of every bit of every weight: two are equal only if the model is unchanged."""
+        seen = hashlib.blake2b(digest_size=16)
+        for weight in self.network.parameters():
+            seen.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return seen.hexdigest()
+
+
+def load(
+    name: str = "auto", device: str = "auto", dtype: str | torch.dtype = "auto", attention: str = "softmax"
+) -> GPT:
+    """Load a causal language model: a name of `KNOWN`, a folder, or a hub name such as "org/model".
+
+    "auto": on a GPU with room for it the paper's 1.3B model if this machine has it, else the default; float32 on a CPU.
+    `attention="momentum"` gives every head an η to learn, from 0 (6.2; only in Llama's family, as the default is).
+    Raises ValueError for an unknown name (with the nearest ones), FileNotFoundError if the weights aren't here.
+    """
+    if attention not in ("softmax", "momentum"):
+        raise ValueError(f"There is no attention called {attention!r} for a real GPT. There are: softmax, momentum.")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    name = _choose(device) if name == "auto" else name
+    source = _source(name)
+    if dtype == "auto":
+        dtype = torch.float32 if free_memory(device) > 16 * KNOWN.get(name, ("", 135e6))[1] else torch.bfloat16
+    elif isinstance(dtype, str):
+        dtype = getattr(torch, dtype)
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, weights_only=True)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{name} is not on this machine, or only in part.\nSet HF_HUB_OFFLINE=0 before Python starts to let it be "
+            f"downloaded, or use the course's own model: gpt.load({DEFAULT_MODEL!r})."
+        ) from error
+    network.to(device).eval().requires_grad_(False)
+    if attention == "momentum":
+        momentum.put_into(network)
+    return GPT(network, tokenizer, name)
+
+
+def _choose(device: str) -> str:
+    """The largest model worth having on this device that needs no download."""
+    from huggingface_hub import try_to_load_from_cache
+
+    larger = "fairseq-1.3b"
+    here = isinstance(try_to_load_from_cache(KNOWN[larger][0], "config.json"), str)
+    return (
+        larger if here and device.startswith("cuda") and free_memory(device) > 8 * KNOWN[larger][1] else DEFAULT_MODEL
+    )
+
+
+def free_memory(device: str) -> float:
+    """Free memory in bytes; a CPU always takes float32, for half precision is slower there."""
+    return torch.cuda.mem_get_info()[0] if device.startswith("cuda") else float("inf")
+
+
+def _source(name: str) -> str:
+    """Where the files of a model are: a folder or a hub name."""
+    if name == DEFAULT_MODEL:
+        here = cache.folder("models", DEFAULT_MODEL)
+        if not here.exists():
+            raise FileNotFoundError(
+                f"The course's model is not here yet ({here}).\nFetch it once (93 MB): python -m helpers setup"
+            )
+        return str(here)
+    if name in KNOWN:
+        return KNOWN[name][0]
+    if Path(name).is_dir() or "/" in name:
+        return name
+    near = difflib.get_close_matches(name.lower(), KNOWN, n=3, cutoff=0.3) or sorted(KNOWN)
+    raise ValueError(
+        f"There is no model called {name!r}. Nearest: {', '.join(near)}; or give a folder, or a hub name with a slash."
+    )
+
+
+@torch.no_grad()
+def complete(model: GPT, prompt: str, tokens: int = 8) -> str:
+    """What the model itself goes on with after `prompt`: its first choice, `tokens` times."""
+    if not prompt.strip():
+        raise ValueError("The prompt is empty: give the model something to go on with.")
+    ids = torch.tensor([model.bos + model.encode(prompt)], device=model.device)
+    ends = model.tokenizer.eos_token_id
+    out = model.network.generate(
+        ids, max_new_tokens=tokens, do_sample=False, attention_mask=torch.ones_like(ids), pad_token_id=ends
+    )
+    return model.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)

@@ -1,0 +1,3 @@
+"""Figures."""
+
+from helpers.plots.figures import *  # noqa: F403

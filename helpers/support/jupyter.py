@@ -1,0 +1,17 @@
+"""Whether a page is there, and how to show a thing on it."""
+
+from IPython import get_ipython
+from IPython.display import display
+
+
+def in_jupyter() -> bool:
+    """Whether a page is there to show more than text."""
+    return hasattr(get_ipython(), "kernel")
+
+
+def show(thing: object) -> None:
+    """In Jupyter as it likes, elsewhere as text."""
+    if in_jupyter():
+        display(thing)
+    else:
+        print(thing)
