@@ -73,6 +73,8 @@ class Predictions:
         """The same with label bias removed; free answers have no labels to be biased between and stay as they are."""
         if self.scores.shape[1] == 1:
             return self
+        if len(self.scores) == 1:
+            raise ValueError("One query can't be calibrated: every label's mean is its own score. Take two or more.")
         scores = calibrate(self.scores)
         return replace(self, scores=scores, right=scores.argmax(1) == self.gold)
 

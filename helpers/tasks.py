@@ -5,20 +5,35 @@ import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from pathlib import Path
+from numbers import Integral
+from string import Formatter
 
-from helpers.support import cache
+from helpers.support import ROOT, cache
 
-WORDS = Path(__file__).parents[1] / "data" / "tasks"
+WORDS = ROOT / "data" / "tasks"
 SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
 class Template:
-    """How an example is written; `{text}` and `{label}` are filled in, `separator` stands between examples."""
+    """How an example is written; `{text}` and `{label}` are filled in, `separator` stands between examples.
+
+    Raises ValueError where one is missing or misspelt, or the label isn't last: it could not be predicted.
+    """
 
     pattern: str
     separator: str = "\n"
+
+    def __post_init__(self) -> None:
+        try:
+            fields = [field for _, field, *_ in Formatter().parse(self.pattern) if field is not None]
+        except ValueError as error:  # a brace alone
+            fields = [f"{error}"]
+        if fields[-1:] != ["label"] or set(fields[:-1]) != {"text"}:
+            raise ValueError(
+                f"Template {self.pattern!r} fills in {fields}; it must have {{text}}, then {{label}} once: "
+                "the model reads up to the label.\nWrite it as 'Review: {text}\\nSentiment: {label}'."
+            )
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,10 @@ class Task:
     queries: tuple[Example, ...]
 
     def __post_init__(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(
+                f"Task {self.name!r} has labels {list(self.labels)}: two that are equal can't be told apart."
+            )
         if any(not example.text.strip() for example in (*self.demos, *self.queries)):
             raise ValueError(f"Task {self.name!r} has an empty text: every demonstration and every query needs one.")
         stray = {e.label for e in (*self.demos, *self.queries)} - set(self.labels) if self.labels else set()
@@ -75,7 +94,7 @@ TASKS = {
 }
 
 
-def load(name: str, shots: int = 32, seed: int = 0, queries: int = 100, split: str = "test") -> Task:
+def load(name: str, shots: Integral = 32, seed: Integral = 0, queries: Integral = 100, split: str = "test") -> Task:
     """A task with `shots` demonstrations drawn by `seed` and the first `queries` examples of `split`.
 
     Demonstrations come from the training split, as balanced over the labels as the count allows, in random order.
@@ -86,7 +105,7 @@ def load(name: str, shots: int = 32, seed: int = 0, queries: int = 100, split: s
     if split not in pools:
         raise ValueError(f"split={split!r}: there are {', '.join(SPLITS)}.")
     for what, count, pool in (("shots", shots, pools["train"]), ("queries", queries, pools[split])):
-        if not (isinstance(count, int) and 0 <= count <= len(pool)):
+        if isinstance(count, bool) or not isinstance(count, Integral) or not 0 <= count <= len(pool):
             raise ValueError(
                 f"{what}={count!r}: a whole number, and task {name!r} has between 0 and {len(pool)} to give."
             )
@@ -97,6 +116,8 @@ def load(name: str, shots: int = 32, seed: int = 0, queries: int = 100, split: s
 
 def relabel(task: Task, labels: tuple[str, ...]) -> Task:
     """The same task answered with other label words, in the order of `task.labels`."""
+    if len(labels) != len(task.labels):
+        raise ValueError(f"Task {task.name!r} has {len(task.labels)} labels; {len(labels)} new words were given.")
     new = dict(zip(task.labels, labels, strict=True))
 
     def renamed(examples: tuple[Example, ...]) -> tuple[Example, ...]:
@@ -105,7 +126,7 @@ def relabel(task: Task, labels: tuple[str, ...]) -> Task:
     return Task(task.name, task.template, labels, renamed(task.demos), renamed(task.queries))
 
 
-def draw(pool: list[Example], shots: int, rng: random.Random) -> tuple[Example, ...]:
+def draw(pool: list[Example], shots: Integral, rng: random.Random) -> tuple[Example, ...]:
     """Demonstrations in random order; no two labels' counts differ by more than one."""
     shelves = defaultdict(list)
     for example in rng.sample(pool, len(pool)):

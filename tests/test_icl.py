@@ -192,3 +192,8 @@ def test_scores_that_are_not_numbers_are_never_a_silent_accuracy(model):
     next(model.network.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="nan"):
         icl.in_context(model, small_task())
+
+
+def test_one_query_cannot_be_calibrated(model):
+    with pytest.raises(ValueError, match="One query can't be calibrated"):
+        icl.zero_shot(model, small_task(queries=1)).calibrated()
