@@ -102,29 +102,18 @@ def lint(rest: list[str]) -> int:
 
 @verb(INSIDE)
 def results(rest: list[str]) -> int:
-    """measure what is not recorded yet [names]"""
-    from helpers.experiments import results
+    """measure what is not recorded yet [--again | --agree] [names]"""
+    from helpers.course import recorded
 
-    for name in rest or results.EXPERIMENTS:
-        results.record(name)
-    return 0
+    return recorded.main(rest)
 
 
 @verb(INSIDE)
 def bench(rest: list[str]) -> int:
-    """times beside other ways to do it, and how they grow [attention] [speed] [scale] [microscope] [momentum]"""
-    scripts = {"attention": ["attention.py"], "speed": ["evaluation.py", "speed"], "scale": ["evaluation.py", "scale"]}
-    scripts["microscope"] = ["microscope.py"]
-    scripts["momentum"] = ["momentum.py"]
-    for name in rest or scripts:
-        if name not in scripts:
-            raise CourseError(f"There is no benchmark called {name!r}.\nThere are: {', '.join(scripts)}")
-        script, *arguments = scripts[name]
-        command = [sys.executable, ROOT / "tests" / "benchmarks" / script, *arguments]
-        code = subprocess.run(command, cwd=ROOT).returncode
-        if code:
-            return code
-    return 0
+    """times beside other ways to do it, measured anew [attention] [public] [momentum] [speed] [scale] [microscope]"""
+    from helpers.course import recorded
+
+    return recorded.bench(rest)
 
 
 @verb(INSIDE)

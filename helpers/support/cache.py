@@ -88,3 +88,6 @@ def remember(compute: Callable[[], dict], key: tuple) -> dict:
         print(f"Note: this result could not be kept for next time ({error.strerror}).")
         return result
     return load_file(path)  # in memory only as far as it is looked at
+
+
+bypassed = unkept

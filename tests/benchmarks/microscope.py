@@ -8,9 +8,9 @@
 import time
 
 import numpy as np
-from evaluation import machine
 
 from helpers import gpt
+from helpers.experiments.study import machine
 from helpers.support import formats
 from helpers.widgets import two_views as microscope
 
