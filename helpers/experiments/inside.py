@@ -130,7 +130,7 @@ def inside_table() -> str:
 
     def cell(task: str, series: str, null: str = "", word: str = "") -> str:
         beside = f"; {word} {np.nanmean(layers(task, null)):.2f}" if null else ""
-        return minus(with_range(np.nanmean(layers(task, series), axis=1)) + beside)
+        return minus(with_range(np.nanmean(layers(task, series), axis=1).tolist()) + beside)
 
     rows = []
     for task in CLOSELY:
