@@ -165,23 +165,6 @@ def momentum_attention(q: Queries, k: Keys, v: Values, eta: Momentum) -> Values:
 
 
 @checked
-def momentum_step(
-    q: Float[Tensor, "*batch d"],
-    k: Float[Tensor, "*batch n d"],
-    v: Float[Tensor, "*batch n m"],
-    eta: Momentum,
-    momentum: Tensor,
-) -> tuple[Float[Tensor, "*batch m"], Float[Tensor, "*batch m"]]:
-    """(6.2) for the newest of n tokens alone, its key and value the last; and the `momentum` that the next one finds.
-
-    `momentum` [*batch m] is Σ_{i<n} η^{n−i} v_i: zeros for the first token; keep it in float32 where v is less.
-    """
-    plain = F.scaled_dot_product_attention(q[..., None, :], k, v)[..., 0, :]
-    later = _exact(eta, v)[..., None].to(momentum.dtype) * (momentum + v[..., -1, :])
-    return plain + momentum.to(v.dtype), later
-
-
-@checked
 def momentum_linear_attention(q: Queries, k: Keys, v: Values, eta: Momentum, chunk: Chunk = 128) -> Values:
     """(6.5): gradient descent with momentum on ℓ_t(S) = −v_tᵀ S k_t: o_t = Σ_{i≤t} (1 + η + … + η^{t−i}) v_i (k_i·q_t).
 
@@ -201,19 +184,3 @@ def momentum_linear_attention(q: Queries, k: Keys, v: Values, eta: Momentum, chu
         state = state + (sums[..., size, None, None] - 1) * change + v_c.mT @ (sums[..., :size, None].flip(-2) * k_c)
         change = powers[..., size, None, None] * change + v_c.mT @ (powers[..., :size, None].flip(-2) * k_c)
     return torch.cat(outputs, -2).to(v.dtype)
-
-
-@checked
-def recurrent_momentum_linear_attention(
-    q: Queries, k: Keys, v: Values, eta: Momentum, state: tuple[State, State] | None = None
-) -> tuple[Values, tuple[State, State]]:
-    """(6.5) token by token: U_t = v_t ⊗ k_t + η U_{t−1}, S_t = S_{t−1} + U_t, o_t = S_t q_t; the state is (S, U)."""
-    eta = _exact(eta, v)[..., None, None].to(torch.promote_types(v.dtype, torch.float32))
-    zeros = eta.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1])
-    weights, change = state or (zeros, zeros)
-    outputs = []
-    for q_t, k_t, v_t in zip(*(x.to(eta.dtype).unbind(-2) for x in (q, k, v)), strict=True):
-        change = v_t[..., :, None] * k_t[..., None, :] + eta * change
-        weights = weights + change
-        outputs.append((weights @ q_t[..., None])[..., 0])
-    return torch.stack(outputs, -2).to(v.dtype) if outputs else torch.zeros_like(v), (weights, change)

@@ -4,21 +4,22 @@ A token is e_i = (x_i, y_i); the query is (x, −W₀x). A layer of linear self-
 keys and values from the demonstrations only; minus the query's last entry is the prediction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from scipy import optimize
 from torch import Tensor, nn
-from tqdm.auto import trange
 
 from helpers import dual
 from helpers.dual import Rate
+from helpers.support import training
 from helpers.support.shapes import Within, checked
 
-Weights = dict[str, Tensor]  # "w_q", "w_k", "w_v", "p" of one layer, each [e e]
+MATRICES = ("w_q", "w_k", "w_v", "p")
+Weights = dict[str, Tensor]  # these of one layer, each [e e]
 MOMENTS = {"gaussian": (1.0, 3.0), "uniform": (1 / 3, 1 / 5)}  # second and fourth of one entry of an input
 
 
@@ -148,14 +149,6 @@ def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") 
     return lr, d * second * (1 - n * second * lr)
 
 
-def tuned(layers: Callable[..., list[Weights]], start: Sequence[float], tasks: Tasks) -> tuple[list[float], float]:
-    """The numbers that `layers(*numbers)` predicts these tasks best with, by Nelder and Mead, and the loss."""
-    found = optimize.minimize(
-        lambda numbers: loss(predict(layers(*numbers.tolist()), tasks), tasks), start, method="Nelder-Mead"
-    )
-    return found.x.tolist(), float(found.fun)
-
-
 def loss(predictions: Float[Tensor, " b"], tasks: Tasks) -> float:
     """Mean squared error of the queries."""
     return (predictions - tasks.y).square().mean().item()
@@ -184,33 +177,24 @@ def learn(
     Raises ArithmeticError where the loss is no number any more: the rate was too high.
     """
     rng = torch.Generator().manual_seed(seed)
-    start = 0.3 / (d + 1) ** 0.5
-    stack = [
-        {
-            name: (start * torch.randn(d + 1, d + 1, generator=rng)).requires_grad_()
-            for name in ("w_q", "w_k", "w_v", "p")
-        }
-        for _ in range(layers)
-    ]
+    stack = [_random_layer(d + 1, rng) for _ in range(layers)]
     weights = [weight for layer in stack for weight in layer.values()]
     adam = torch.optim.Adam(weights, lr, betas=(0.9, 0.99))
     whole = max(steps, 11)  # torch can't cycle in 10: it divides by 0.1 · steps − 1
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, whole, pct_start=0.1)
-    losses = torch.zeros(steps)
-    for step in trange(steps, desc="training", leave=False):
+
+    def loss_at(step: int) -> Float[Tensor, ""]:
         tasks = draw(batch, n, d, rng, inputs)
-        error = (predict(stack, tasks) - tasks.y).square().mean()
-        if not error.isfinite():
-            raise ArithmeticError(
-                f"After {step} steps the loss is {error.item()}: lr = {lr} is too high for this, try {lr / 4:g}."
-            )
-        adam.zero_grad()
-        error.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        adam.step()
-        cycle.step()
-        losses[step] = error.detach()
-    return Learned([{name: weight.detach() for name, weight in layer.items()} for layer in stack], losses)
+        return (predict(stack, tasks) - tasks.y).square().mean()
+
+    clip = partial(nn.utils.clip_grad_norm_, weights, 1.0)
+    losses = training.finish(training.gradient_steps(loss_at, steps, adam, cycle, clip), steps)
+    return Learned([{name: weight.detach() for name, weight in layer.items()} for layer in stack], torch.tensor(losses))
+
+
+def _random_layer(width: int, rng: torch.Generator) -> Weights:
+    start = 0.3 / width**0.5
+    return {name: (start * torch.randn(width, width, generator=rng)).requires_grad_() for name in MATRICES}
 
 
 def step_matrix(layer: Weights) -> Float[Tensor, "d d"]:

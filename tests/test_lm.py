@@ -1,4 +1,4 @@
-"""The small language model: each attention, whole sequences and token by token; training, stopping, going on."""
+"""The small language model: each attention, whole sequences and token by token; training, and what it writes."""
 
 import itertools
 import warnings
@@ -9,10 +9,10 @@ import torch
 from torch.testing import assert_close
 
 from helpers import lm
-from helpers.lm import ATTENTION, LanguageModel, Recipe, Shape
+from helpers.lm import ATTENTION, LanguageModel, Shape, TrainingConfig
 
 SHAPE = Shape(vocabulary=300, context=16, layers=2, heads=2, width=16)
-RECIPE = Recipe(steps=6, batch=3, warmup=2)
+CONFIG = TrainingConfig(steps=6, batch=3, warmup=2)
 TEXTS = ("to be or not to be, that is the question", "", "be that as it may, it is not the question " * 5)
 MOMENTUM = ("momentum", "momentum-linear")
 
@@ -91,8 +91,8 @@ def test_a_slope_is_a_bias_on_distance():
 def test_it_learns(kind):
     """A text that repeats itself: far below the loss of knowing nothing, for every kind."""
     ids = torch.arange(10).repeat(40)
-    network, recipe = model(kind, "learned"), Recipe(steps=60, batch=4, lr=1e-2, warmup=5)
-    losses = lm.train(network, ids, recipe)
+    network, config = model(kind, "learned"), TrainingConfig(steps=60, batch=4, lr=1e-2, warmup=5)
+    losses = lm.train(network, ids, config)
     assert losses[0] > 5
     assert sum(losses[-5:]) / 5 < 1
 
@@ -101,96 +101,34 @@ def test_eta_is_learned_from_zero_and_stays_where_it_may():
     network = model("momentum", "learned")
     assert all(torch.equal(eta, torch.zeros(2)) for eta in network.etas)
     seen = []
-    for _ in lm.training(network, tokens(), replace(RECIPE, lr=0.9, clip=1e9)):
+    for _ in lm.training_steps(network, tokens(), replace(CONFIG, lr=0.9, clip=1e9)):
         seen.append(torch.stack(list(network.etas)).detach().clone())
         assert all((eta >= 0).all() and (eta <= 0.999).all() for eta in seen)
     assert seen[-1].abs().max() > 0
     assert any((eta == 0).any() or (eta == seen[0].new_tensor(0.999)).any() for eta in seen)
 
 
-def test_every_kind_sees_the_same_batches_and_another_seed_others():
-    one, same = (lm.batch(tokens(), 16, RECIPE, 3) for _ in range(2))
+def test_every_kind_sees_the_same_windows_and_another_seed_others():
+    one, same = (lm.random_windows(tokens(), 16, 3, seed=0, step=3) for _ in range(2))
     assert torch.equal(one, same)
     assert one.shape == (3, 17)
-    assert not torch.equal(one, lm.batch(tokens(), 16, RECIPE, 4))
-    assert not torch.equal(one, lm.batch(tokens(), 16, replace(RECIPE, seed=1), 3))
+    assert not torch.equal(one, lm.random_windows(tokens(), 16, 3, seed=0, step=4))
+    assert not torch.equal(one, lm.random_windows(tokens(), 16, 3, seed=1, step=3))
 
 
 def test_the_rate_rises_and_falls():
-    recipe = Recipe(steps=100, warmup=10, lr=1.0)
-    rates = [recipe.rate(step) for step in range(100)]
+    config = TrainingConfig(steps=100, warmup=10, lr=1.0)
+    rates = [config.rate(step) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
 
 
-def stopped(path, after, kind="momentum", recipe=RECIPE, every=2):
-    """A run that ends early, as if killed; its model."""
-    network = model(kind, "learned")
-    for step, _ in lm.training(network, tokens(), recipe, checkpoint=path, every=every):
-        if step + 1 == after:
-            break
-    return network
-
-
-def weights(network):
-    return torch.cat([w.detach().flatten() for w in network.parameters()])
-
-
-@pytest.fixture
-def whole_run():
-    network = model("momentum", "learned")
-    return lm.train(network, tokens(), RECIPE), weights(network)
-
-
-@pytest.mark.parametrize(("after", "kept"), [(1, 0), (3, 2), (5, 4), (6, 6)])
-def test_a_stopped_run_goes_on_as_if_nothing_had_been(tmp_path, whole_run, after, kept):
-    stopped(tmp_path / "run.pt", after)
-    network = model("momentum", "learned")
-    assert lm.train(network, tokens(), RECIPE, checkpoint=tmp_path / "run.pt") == whole_run[0][kept:]
-    assert torch.equal(weights(network), whole_run[1])
-
-
-@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"no zip"])
-def test_a_checkpoint_cut_short_is_named_and_the_one_before_is_used(tmp_path, whole_run, capsys, damage):
-    path = tmp_path / "run.pt"
-    stopped(path, 4)
-    path.write_bytes(damage(path.read_bytes()))
-    network = model("momentum", "learned")
-    assert lm.train(network, tokens(), RECIPE, checkpoint=path) == whole_run[0][2:]
-    assert torch.equal(weights(network), whole_run[1])
-    said = capsys.readouterr().out
-    assert f"The checkpoint {path} is cut short or damaged" in said
-    assert said.count("\n") == 1
-
-
-def test_without_one_before_it_starts_anew(tmp_path, whole_run, capsys):
-    path = tmp_path / "run.pt"
-    stopped(path, 2)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert lm.train(model("momentum", "learned"), tokens(), RECIPE, checkpoint=path) == whole_run[0]
-    assert "run.pt.refused" in capsys.readouterr().out
-    assert (tmp_path / "run.pt.refused").exists()
-
-
-def test_a_checkpoint_of_another_shape_is_named_and_kept(tmp_path, capsys):
-    path = tmp_path / "run.pt"
-    stopped(path, 3)
-    wide = LanguageModel(replace(SHAPE, attention="momentum", width=32))
-    assert len(lm.train(wide, tokens(), RECIPE, checkpoint=path)) == 6
-    assert "is of another shape (width 16, here 32): not used, and kept as run.pt.refused" in capsys.readouterr().out
-    assert torch.load(tmp_path / "run.pt.refused", weights_only=True)["shape"]["width"] == 16
-
-
-def test_a_checkpoint_of_another_recipe_is_not_gone_on_with(tmp_path, capsys):
-    stopped(tmp_path / "run.pt", 2)
-    lm.train(model("momentum", "learned"), tokens(), replace(RECIPE, lr=1e-3), checkpoint=tmp_path / "run.pt")
-    assert "another recipe (lr 0.003, here 0.001)" in capsys.readouterr().out
-
-
 def test_a_rate_too_high_ends_in_a_sentence():
-    with pytest.raises(ArithmeticError, match=r"After \d+ steps the loss is (nan|inf): lr = 1e\+20 is too high"):
-        lm.train(model(), tokens(), replace(RECIPE, lr=1e20, steps=50))
+    with pytest.raises(
+        ArithmeticError, match=r"After \d+ steps the loss is (nan|inf): the learning rate, now .* too high\.\nStart"
+    ):
+        lm.train(model(), tokens(), replace(CONFIG, lr=1e20, steps=50))
 
 
 def test_a_vocabulary_says_everything_and_learns_what_is_frequent():
@@ -218,8 +156,8 @@ def test_an_empty_corpus_is_a_sentence(documents):
 
 
 def test_too_few_tokens_are_a_sentence():
-    with pytest.raises(ValueError, match="batch: 16 tokens are too few for windows of 16 and the next one"):
-        lm.train(model(), tokens(16), RECIPE)
+    with pytest.raises(ValueError, match="random_windows: 16 tokens are too few for windows of 16 and the next one"):
+        lm.train(model(), tokens(16), CONFIG)
     with pytest.raises(ValueError, match="losses_by_position: 16 tokens are too few"):
         lm.losses_by_position(model(), tokens(16))
 
@@ -250,20 +188,40 @@ def test_losses_are_nats_of_the_next_token():
     assert_close(network.losses(ids)[0], by_hand)
 
 
+TOKENIZER = lm.vocabulary(TEXTS, 300)
+
+
 @pytest.mark.parametrize("kind", ATTENTION)
-def test_generation_goes_on_with_what_is_likeliest(kind):
-    """At a temperature near 0 it is the plain loop without a cache."""
-    tokenizer = lm.vocabulary(TEXTS, 300)
-    network, prompt = awake(kind), "be or "
-    said = lm.generate(network, tokenizer, prompt, tokens=6, temperature=1e-6)
-    ids = [tokenizer.token_to_id(lm.END), *tokenizer.encode(prompt).ids]
+@pytest.mark.parametrize("temperature", [0, 0.0, 1e-45, 1e-6])
+def test_at_temperature_zero_every_token_is_the_likeliest(kind, temperature):
+    """Against the plain loop without a cache; a temperature near 0 is the same."""
+    network, end = awake(kind).float(), TOKENIZER.token_to_id(lm.END)
+    ids = [end, *TOKENIZER.encode("be or ").ids]
     start = len(ids)
-    for _ in range(6):
+    while len(ids) < start + 6 and ids[start:][-1:] != [end]:
         ids.append(network(torch.tensor([ids]))[0, -1].argmax().item())
-        if ids[-1] == tokenizer.token_to_id(lm.END):
-            break
-    assert said == tokenizer.decode(ids[start:])
+    text = lm.generate(network, TOKENIZER, "be or ", tokens=6, temperature=temperature)
+    assert text == TOKENIZER.decode(ids[start:])
     assert len(ids) > start
+
+
+@pytest.mark.parametrize("temperature", [-1, -1e-9, float("nan"), float("inf"), float("-inf")])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ValueError, match=r"temperature = .* has no meaning.*\nChoose 0 for the likeliest token"):
+        lm.generate(model(), TOKENIZER, "the", 5, temperature=temperature)
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_fewer_tokens_than_one_are_refused(count):
+    with pytest.raises(ValueError, match=rf"tokens = {count} leaves nothing to write\.\nAsk for at least one"):
+        lm.generate(model(), TOKENIZER, "the", count)
+
+
+def test_an_empty_prompt_begins_a_document():
+    """The first token is drawn from what follows END."""
+    network = model()
+    first = network(torch.tensor([[TOKENIZER.token_to_id(lm.END)]]))[0, -1].argmax().item()
+    assert lm.generate(network, TOKENIZER, "", tokens=1, temperature=0) == TOKENIZER.decode([first])
 
 
 def test_an_attention_nobody_knows_lists_those_there_are():
@@ -271,10 +229,11 @@ def test_an_attention_nobody_knows_lists_those_there_are():
         model("sofmax")
 
 
-@pytest.mark.parametrize("eta", [1.0, -0.1])
-def test_an_eta_outside_its_range_is_refused_when_it_is_used(eta):
+@pytest.mark.parametrize("eta", [1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("kind", MOMENTUM)
+def test_an_eta_outside_its_range_makes_no_model(kind, eta):
     with pytest.raises(ValueError, match=r"must be in \[0, 1\): at 1 nothing is ever forgotten"):
-        model("momentum", eta)(tokens(4)[None])
+        model(kind, eta)
 
 
 @pytest.mark.real

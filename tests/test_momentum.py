@@ -32,6 +32,16 @@ def exactly(v, eta):
     return torch.from_numpy(out)
 
 
+def token_by_token(q, k, v, eta):
+    """(6.5) as it is written: U_t = v_t ⊗ k_t + η U_{t−1}, S_t = S_{t−1} + U_t, o_t = S_t q_t."""
+    outputs, weights, change = [], 0.0, 0.0
+    for q_t, k_t, v_t in zip(*(x.unbind(-2) for x in (q, k, v)), strict=True):
+        change = v_t[..., :, None] * k_t[..., None, :] + eta[..., None, None] * change
+        weights = weights + change
+        outputs.append((weights @ q_t[..., None])[..., 0])
+    return torch.stack(outputs, -2)
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.3, 0.999, PER_HEAD], ids=str)
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 200])
 def test_the_scan_is_its_definition(n, eta):
@@ -44,7 +54,7 @@ def test_the_scan_is_its_definition(n, eta):
 def test_chunks_of_any_length(chunk):
     q, k, v = draw(2, 3, n=61)
     assert_close(attention.momentum_scan(v, PER_HEAD, chunk), by_definition(v, PER_HEAD))
-    out, _ = attention.recurrent_momentum_linear_attention(q, k, v, PER_HEAD)
+    out = token_by_token(q, k, v, PER_HEAD)
     assert_close(attention.momentum_linear_attention(q, k, v, PER_HEAD, chunk), out)
 
 
@@ -79,31 +89,6 @@ def test_without_momentum_it_is_plain_attention_bit_for_bit(dtype, zero):
     assert torch.equal(attention.momentum_linear_attention(q.float(), k.float(), v.float(), zero), linear)
 
 
-@pytest.mark.parametrize("eta", [0.9, PER_HEAD], ids=str)
-def test_one_token_at_a_time(eta):
-    q, k, v = draw(2, 3, n=9)
-    whole, momentum = attention.momentum_attention(q, k, v, eta), torch.zeros_like(v[..., 0, :])
-    for t in range(9):
-        past = slice(None, t + 1)
-        out, momentum = attention.momentum_step(q[..., t, :], k[..., past, :], v[..., past, :], eta, momentum)
-        assert_close(out, whole[..., t, :])
-    recurrent, state = attention.recurrent_momentum_linear_attention(q, k, v, eta)
-    first = attention.recurrent_momentum_linear_attention(q[..., :4, :], k[..., :4, :], v[..., :4, :], eta)[1]
-    rest, end = attention.recurrent_momentum_linear_attention(q[..., 4:, :], k[..., 4:, :], v[..., 4:, :], eta, first)
-    assert_close(rest, recurrent[..., 4:, :])
-    assert_close(end, state)
-
-
-def test_one_step_keeps_its_momentum_in_float32():
-    """A bfloat16 sum would stall at 256 of the 1,000 that ones add up to."""
-    v = torch.ones(1, 64, dtype=torch.bfloat16)
-    momentum = torch.zeros(64)
-    for _ in range(3000):
-        out, momentum = attention.momentum_step(v[0], v, v, 0.999, momentum)
-    assert out.dtype == torch.bfloat16
-    assert momentum[0].item() == pytest.approx(999 * (1 - 0.999**3000), rel=1e-3)
-
-
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_long_sequences_and_strong_momentum(dtype, close, shift):
@@ -123,7 +108,6 @@ def functions(eta):
         "scan": (lambda v, eta: attention.momentum_scan(v, eta, 4), (v, eta)),
         "softmax": (attention.momentum_attention, (q, k, v, eta)),
         "linear": (lambda *x: attention.momentum_linear_attention(*x, 4), (q, k, v, eta)),
-        "recurrent": (lambda *x: attention.recurrent_momentum_linear_attention(*x)[0], (q, k, v, eta)),
     }
 
 
@@ -159,12 +143,7 @@ def test_momentum_linear_attention_is_gradient_descent_with_momentum(eta):
         (-v_t @ weights @ k_t).backward()
         sgd.step()
         outputs.append((weights @ q_t).detach())
-    recurrent, (state, change) = attention.recurrent_momentum_linear_attention(q, k, v, eta)
-    assert_close(recurrent, torch.stack(outputs), rtol=1e-12, atol=1e-12)
     assert_close(attention.momentum_linear_attention(q, k, v, eta, 16), torch.stack(outputs), rtol=1e-12, atol=1e-11)
-    assert_close(state, weights.detach(), rtol=1e-12, atol=1e-12)
-    if eta:
-        assert_close(change, -sgd.state[weights]["momentum_buffer"], rtol=1e-12, atol=1e-12)
 
 
 def test_exact_momentum_favours_the_old_and_moattn_the_recent():
@@ -229,7 +208,6 @@ WHY = r"must be in \[0, 1\): at 1 nothing is ever forgotten"
         ("momentum_scan", (V,)),
         ("momentum_attention", (Q, K, V)),
         ("momentum_linear_attention", (Q, K, V)),
-        ("recurrent_momentum_linear_attention", (Q, K, V)),
     ],
 )
 def test_an_eta_outside_its_range_is_told_why(name, arguments, eta, said):

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from helpers import lm, metrics
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown, minus
-from helpers.lm import LanguageModel, Recipe, Shape
-from helpers.support import cache
+from helpers.lm import LanguageModel, Shape, TrainingConfig
+from helpers.support import cache, training
 
 SEEDS = range(8)
 VARIANTS = {  # name: kind of attention, and its momentum
@@ -37,7 +37,7 @@ LANGUAGE = ("plain", "η = 0.5", "η = 0.9", "η learned", "recency", "convoluti
 LONGER = {"plain": (512, 1024), "η learned": (512, 1024), "recency": (512, 1024)}  # than trained for
 SHAPE, RECIPE = (
     Shape(vocabulary=1024, context=256, layers=2, heads=4, width=128),
-    Recipe(steps=800, batch=4, lr=6e-3, warmup=80),
+    TrainingConfig(steps=800, batch=4, lr=6e-3, warmup=80),
 )
 BINS = (16, 32, 64, 128, 256, 512, 1024)  # ends of the ranges of positions
 
@@ -75,7 +75,7 @@ RECALL = ("plain", "η = 0.5", "η learned", "momentum-linear")
 PAIRS = (2, 4, 8)
 KEYS = 16  # as many values
 RECALL_SHAPE = Shape(vocabulary=2 * KEYS, context=4 * max(PAIRS), layers=2, heads=2, width=64)
-RECALL_RECIPE = Recipe(steps=4000, batch=32, lr=4e-3, warmup=100)
+RECALL_RECIPE = TrainingConfig(steps=4000, batch=32, lr=4e-3, warmup=100)
 
 
 def recalled(batch: int, pairs: int, rng: torch.Generator) -> Int[Tensor, "batch tokens"]:
@@ -105,7 +105,7 @@ def recall(variant: str, seed: int) -> dict:
         logits, values = recall_logits(model, recalled(recipe.batch, pairs, rng))
         return F.cross_entropy(logits.flatten(0, 1), values.flatten())
 
-    losses = lm.finish(lm.descend(model, loss_at, recipe), recipe.steps, variant)
+    losses = training.finish(lm.descend(model, loss_at, recipe), recipe.steps, variant)
     errors, rng = {}, torch.Generator().manual_seed(10**9)  # the same questions for every model
     with torch.no_grad():
         for pairs in PAIRS:
@@ -118,7 +118,7 @@ def recall(variant: str, seed: int) -> dict:
 REGRESSION = ("plain", "η learned", "momentum-linear")
 DEMOS, WIDTH = 8, 2
 REGRESSION_SHAPE = Shape(vocabulary=1, context=2 * DEMOS + 2, layers=2, heads=4, width=64)
-REGRESSION_RECIPE = Recipe(steps=2500, batch=32, lr=4e-3, warmup=100)
+REGRESSION_RECIPE = TrainingConfig(steps=2500, batch=32, lr=4e-3, warmup=100)
 
 
 class Regressor(LanguageModel):
@@ -150,7 +150,7 @@ def icl_regression(variant: str, seed: int) -> dict:
         x, y = lines(recipe.batch, torch.Generator().manual_seed(seed * 1_000_003 + step))
         return (model(x, y) - y).square().mean() / WIDTH
 
-    losses = lm.finish(lm.descend(model, loss_at, recipe), recipe.steps, variant)
+    losses = training.finish(lm.descend(model, loss_at, recipe), recipe.steps, variant)
     with torch.no_grad():
         x, y = lines(4096, torch.Generator().manual_seed(10**9))
         errors = (model(x, y) - y).square().mean(0) / WIDTH
@@ -183,7 +183,7 @@ def learned(model: LanguageModel) -> dict:
     return {name: rows for name, rows in found.items() if rows}
 
 
-def about(model: nn.Module, recipe: Recipe, data: object) -> dict:
+def about(model: nn.Module, recipe: TrainingConfig, data: object) -> dict:
     """Model and data of one cell, for its line."""
     weights = list(model.state_dict().values())
     return {
@@ -194,7 +194,7 @@ def about(model: nn.Module, recipe: Recipe, data: object) -> dict:
     }
 
 
-DECIDES = ("lm", "attention", cells, build, binned, learned)
+DECIDES = ("lm", "attention", "support.training", cells, build, binned, learned)
 LANGUAGE_STUDY = Study("lm", cells(LANGUAGE), language, (*DECIDES, material))
 RECALL_STUDY = Study("recall", cells(RECALL), recall, (*DECIDES, recalled, recall_logits))
 REGRESSION_STUDY = Study("icl_regression", cells(REGRESSION), icl_regression, (*DECIDES, Regressor, lines))

@@ -111,7 +111,7 @@ def training_step(variant: str) -> Callable[[], None]:
     """Training steps of the language study's model, one a call."""
     model = momentum.build(momentum.SHAPE, variant, 0)
     tokens = torch.randint(momentum.SHAPE.vocabulary, (100_000,), generator=torch.Generator().manual_seed(0))
-    steps = lm.training(model, tokens, lm.Recipe(steps=10**9, batch=momentum.RECIPE.batch))
+    steps = lm.training_steps(model, tokens, lm.TrainingConfig(steps=10**9, batch=momentum.RECIPE.batch))
     return lambda: next(steps)
 
 

@@ -75,8 +75,9 @@ def tuned(layers: Callable[..., list[Weights]], start: Sequence[float], tasks: T
     return found.x.tolist(), float(found.fun)
 
 
-ONE_STEP = Study("one_step", one_step_cells, one_step, ("regression", "dual"))
-LAYERS = Study("layers", layer_cells, layers_against_steps, ("regression", "dual", tuned))
+TRAINED = ("regression", "dual", "support.training")
+ONE_STEP = Study("one_step", one_step_cells, one_step, TRAINED)
+LAYERS = Study("layers", layer_cells, layers_against_steps, (*TRAINED, tuned))
 STUDIES = (ONE_STEP, LAYERS)
 
 

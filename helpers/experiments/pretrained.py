@@ -18,7 +18,7 @@ from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown, with_interval, with_range
 from helpers.gpt import GPT
 from helpers.gpt import momentum as gpt_momentum
-from helpers.support import cache
+from helpers.support import cache, training
 
 SEEDS, DEV_SEED = range(3), 1000
 LEARN = {  # variant: the groups of parameters that learn, each at its own rate
@@ -29,7 +29,7 @@ LEARN = {  # variant: the groups of parameters that learn, each at its own rate
 }
 RATES = {"eta": (0.003, 0.01, 0.03), "keys and values": (3e-5, 1e-4, 3e-4, 1e-3)}
 RATE = {"eta": 0.01, "keys and values": 3e-4}  # the best of these on the development split
-RECIPE = lm.Recipe(steps=20, batch=1, lr=1.0, warmup=2)  # its rates are multiplied by each group's own
+RECIPE = lm.TrainingConfig(steps=20, batch=1, lr=1.0, warmup=2)  # its rates are multiplied by each group's own
 WINDOW, WINDOWS, DEV_WINDOWS = 384, 16, 8  # tokens; windows to test on
 ASKED, SHOTS, QUERIES = ("past", "antonym", "capital"), 16, 40
 
@@ -69,19 +69,21 @@ def fresh(name: str, variant: str) -> GPT:
 
 def finetune(model: GPT, rates: dict[str, float], seed: int) -> list[float]:
     """AdamW without decay on random windows of the manual, all other weights as they are; the losses on the way."""
-    recipe, training = replace(RECIPE, seed=seed), text(model.name, "train")
+    config, tokens = replace(RECIPE, seed=seed), text(model.name, "train")
     model.network.requires_grad_(False)
     groups = [{"params": group(model, name), "lr": lr} for name, lr in rates.items()]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0)
-    schedule, losses = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.rate), []
-    for step in range(recipe.steps):
-        loss = gpt.language_model_loss(model, lm.batch(training, WINDOW - 1, recipe, step)[0].tolist())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, config.rate)
+
+    def loss_at(step: int) -> Tensor:
+        return gpt.language_model_loss(
+            model, lm.random_windows(tokens, WINDOW - 1, config.batch, seed, step)[0].tolist()
+        )
+
+    losses = []
+    for _, loss in training.gradient_steps(loss_at, config.steps, optimizer, schedule):
         gpt_momentum.clip(model.network)
-        losses.append(loss.item())
+        losses.append(loss)
     return rounded(losses)
 
 
@@ -128,7 +130,21 @@ def rounded(values: Iterable[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
-DECIDES = ("lm", "attention", "icl", "gpt", "tasks", fresh, finetune, group, text, window_losses, answers, rounded)
+DECIDES = (
+    "lm",
+    "support.training",
+    "attention",
+    "icl",
+    "gpt",
+    "tasks",
+    fresh,
+    finetune,
+    group,
+    text,
+    window_losses,
+    answers,
+    rounded,
+)
 PRETRAINED_RATES = Study("pretrained_rates", rate_cells, try_rate, DECIDES, real=True)
 PRETRAINED = Study("pretrained", cells, pretrained, DECIDES, real=True)
 STUDIES = (PRETRAINED_RATES, PRETRAINED)

@@ -224,7 +224,7 @@ reveal("age", "the newest: once 1, where old pairs reach 1/(1−η) = 5. A gradi
 # %% [markdown]
 # ## 4 · Train with and without
 #
-# A small language model (`helpers/lm.py`: two layers, four heads, half a million parameters) reads Django's manual (6 MB). Same first weights, same batches; one has
+# A small language model (`helpers/lm/`: two layers, four heads, half a million parameters) reads Django's manual (6 MB). Same first weights, same batches; one has
 # plain attention, one a learned $\eta$ a head, from 0. Two hundred steps, live:
 
 # %%
@@ -243,9 +243,9 @@ predict(
 )
 
 # %% tags=["nbval-ignore-output"]
-recipe = lm.Recipe(steps=200, batch=4, lr=6e-3, warmup=40)
+recipe = lm.TrainingConfig(steps=200, batch=4, lr=6e-3, warmup=40)
 models = {name: momentum.build(momentum.SHAPE, name, seed=0) for name in ("plain", "η learned")}
-runs = {name: lm.training(model, train, recipe) for name, model in models.items()}
+runs = {name: lm.training_steps(model, train, recipe) for name, model in models.items()}
 losses, page = {name: [] for name in runs}, plots.place()
 for step in range(recipe.steps):
     for name, run in runs.items():
@@ -579,7 +579,7 @@ del model
 # ## 11 · Three projects, and doors
 #
 # 1. **Keep the keys.** Add (6.5)'s state to softmax attention instead of (6.2)'s sum, at matched parameters, and run the grid of section 4 (`helpers/experiments/momentum.py`; a new variant
-#    is one class in `helpers/lm.py`).
+#    is one class in `helpers/lm/model.py`).
 # 2. **Errors that a loss produced.** Replace $v_t$ by $v_t - S_{t-1} k_t$, the delta rule: now the error depends on the state. Which of this course's equalities survive?
 # 3. **Another GPT.** Run notebooks 03 and 04 on a model and a language of your own: what is the relaxation's cosine there, and does a patch transfer?
 
