@@ -8,6 +8,7 @@ from scipy import optimize
 from torch.testing import assert_close
 
 from helpers import dual, regression
+from helpers.experiments import one_step
 
 
 def draw(*shapes, seed=0):
@@ -253,7 +254,7 @@ def test_inputs_of_no_known_kind_are_refused():
 
 def test_tuning_finds_the_best_step():
     tasks = regression.draw(2_000, 6, 4)
-    (lr,), loss = regression.tuned(lambda lr: [regression.gd_plus_plus(4, abs(lr), 0.0)], [0.02], tasks)
+    (lr,), loss = one_step.tuned(lambda lr: [regression.gd_plus_plus(4, abs(lr), 0.0)], [0.02], tasks)
     best = regression.best_step_size(**vars(tasks))
     step = [regression.gd_as_attention(torch.zeros(1, 4), best)]
     assert lr == pytest.approx(best, rel=0.01)

@@ -603,7 +603,3 @@ reveal("mean", "one, saw. The other five get the past tense of some other verb."
 
 # %% [markdown]
 # **What comes next.** [04 · in context against finetuned](04_icl_vs_finetuning.ipynb): the same GPT, really finetuned, and compared from inside.
-
-# %%
-del model
-print("memory released")

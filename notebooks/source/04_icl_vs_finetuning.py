@@ -457,12 +457,13 @@ for task, rows in found.items():
 # training example.) On the first demonstration, in one layer:
 
 # %%
+_, few, tuned = three("mr")
 layer, head_sum = 12, few.demo_scores.sum(2)
 ids = icl.demo_ids(model, review)[0]
 tokens = [repr(model.tokenizer.decode([token]))[1:-1] for token in ids]
 stand_in = tuned.training_attention()
-rows = {"the prompt": head_sum[0, layer, : len(ids)], "stand-in q·q": stand_in[0, layer, : len(ids)]}
-plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"The first demonstration, layer {layer}")
+shown = {"the prompt": head_sum[0, layer, : len(ids)], "stand-in q·q": stand_in[0, layer, : len(ids)]}
+plots.maps({name: row.numpy() for name, row in shown.items()}, tokens, title=f"The first demonstration, layer {layer}")
 
 # %% [markdown]
 # **Kendall's τ** asks of every pair of tokens whether both rows put the same one first: 1 if always, −1 if never, 0 for two
@@ -474,16 +475,14 @@ plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"Th
 # %% tags=["nbval-ignore-output"]
 panels = {}
 for name in ("mr", "past"):
-    _, few, tuned = three(name)
-    taus, still = metrics.rank_correlations(few, tuned), inside.layers(name, "kendall untouched")
+    _, prompted, trained = three(name)
+    taus, still = metrics.rank_correlations(prompted, trained), inside.layers(name, "kendall untouched")
     panels[name] = {
         "τ": band(taus["kendall"]),
         "null: not finetuned (recorded)": (still.mean(0), still.min(0), still.max(0)),
         "null: random map": band(taus["kendall random"]),
     }
 plots.by_layer(panels, "Kendall's τ", "On mr, τ is there before any finetuning")
-live.clear()  # 300 MB of internals that are not needed any more
-del p, zero, few, tuned
 
 # %% [markdown]
 # **How to read it.** The random map stays at 0, and the paper's comparison ends there. But on `mr` the line *not finetuned*
@@ -529,11 +528,10 @@ print("the sum agrees to float32's rounding of W:", bool((summed - update.change
 
 # %%
 exact = update.attention().sum(2)[..., update.own]
-rows["exact"] = exact[0, layer, : len(ids)]
-plots.maps({name: row.numpy() for name, row in rows.items()}, tokens, title=f"The first demonstration, layer {layer}")
+shown["exact"] = exact[0, layer, : len(ids)]
+plots.maps({name: row.numpy() for name, row in shown.items()}, tokens, title=f"The first demonstration, layer {layer}")
 
 # %%
-del update, summed
 still = icl.value_update(model, looked_at, lr=inside.NO_RATE)
 lines = {
     "exact": metrics.kendall_taus(head_sum[:12], exact),
@@ -542,7 +540,6 @@ lines = {
 }
 panels = {"mr, twelve queries": {name: band(taus) for name, taus in lines.items()}}
 plots.by_layer(panels, "τ with the prompt's attention", "The exact form agrees more, finetuned or not")
-del still
 
 # %% [markdown]
 # **What you should see.** The exact form orders the training tokens much more like the prompt does than the stand-in:
@@ -647,7 +644,3 @@ accuracy.CURVES.show_source()
 # %% [markdown]
 # **What comes next.** Notebook 05 puts controls beside every one of these numbers: shuffled labels, random weights, a model
 # known to descend, a model known to copy. A measurement that can't tell those from a GPT has measured something else.
-
-# %%
-del model
-print("memory released")

@@ -467,18 +467,13 @@ print(f"8 plain layers, each at its own rate: median squared error {apart.median
 # %%
 lines = ["hope hoped", "walk walked", "take took", "play played", "think thought", "make made", "eat ate", "run ran"]
 prompt = "".join("{} -> {}\n".format(*line.split()) for line in lines) + "go ->"
-model = gpt.load("smollm2-135m")
-before = patches.next_token(model, prompt)
-del model
+before = patches.next_token(gpt.load("smollm2-135m"), prompt)
 model = gpt.load("smollm2-135m", attention="momentum")
 print("logits unchanged, bit for bit:", torch.equal(patches.next_token(model, prompt), before))
 for eta in (0, 0.01, 0.03, 0.1, 0.3):
     for weight in gpt_momentum.etas(model.network):
         weight.data.fill_(eta)
     print(f"η = {eta} everywhere: go ->{gpt.complete(model, prompt, tokens=5)!r}")
-
-# %%
-del model
 
 # %% [markdown]
 # **Recorded**: twenty steps on the manual, of $\eta$ alone, of keys and values, and of both, three draws of text. Loss on sixteen unseen windows (nats a token) with 95 % intervals over windows:
@@ -590,6 +585,3 @@ del model
 
 # %% [markdown]
 # {equations:06}
-
-# %%
-print("memory released")
