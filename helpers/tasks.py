@@ -70,7 +70,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Definition:
     """The file of a task's examples, and its template and label words, both picked on the development split."""
 
     file: str
@@ -81,16 +81,16 @@ class Recipe:
 SENTIMENT = {"negative": "negative", "positive": "positive"}
 COLLECTIONS = {"movie": "film", "product": "shop", "news": "newspaper", "tweet": "Twitter"}
 TASKS = {
-    "mr": Recipe("mr", Template("Review: {text}\nSentiment: {label}"), SENTIMENT),
-    "mr-sst2": Recipe("mr", Template("Sentence: {text}\nLabel: {label}"), SENTIMENT),
-    "subj": Recipe("subj", Template("Input: {text}\nType: {label}"), {"plot": "plot", "review": "review"}),
-    "source": Recipe("source", Template("Text: {text}\nSource: {label}"), COLLECTIONS),
-    "source-letters": Recipe(
+    "mr": Definition("mr", Template("Review: {text}\nSentiment: {label}"), SENTIMENT),
+    "mr-sst2": Definition("mr", Template("Sentence: {text}\nLabel: {label}"), SENTIMENT),
+    "subj": Definition("subj", Template("Input: {text}\nType: {label}"), {"plot": "plot", "review": "review"}),
+    "source": Definition("source", Template("Text: {text}\nSource: {label}"), COLLECTIONS),
+    "source-letters": Definition(
         "source", Template("Input: {text}\nOutput: {label}"), dict(zip(COLLECTIONS, "ABCD", strict=True))
     ),
-    "past": Recipe("past", Template("{text} -> {label}")),
-    "antonym": Recipe("antonym", Template("{text} -> {label}")),
-    "capital": Recipe("capital", Template("{text} -> {label}")),
+    "past": Definition("past", Template("{text} -> {label}")),
+    "antonym": Definition("antonym", Template("{text} -> {label}")),
+    "capital": Definition("capital", Template("{text} -> {label}")),
 }
 
 
@@ -100,8 +100,8 @@ def load(name: str, shots: Integral = 32, seed: Integral = 0, queries: Integral 
     Demonstrations come from the training split, as balanced over the labels as the count allows, in random order.
     Raises ValueError for an unknown name (with the nearest ones) or a count that can't be had.
     """
-    recipe = _named(name)
-    pools = {part: [_example(row, recipe) for row in rows] for part, rows in examples(recipe.file).items()}
+    definition = _named(name)
+    pools = {part: [_example(row, definition) for row in rows] for part, rows in examples(definition.file).items()}
     if split not in pools:
         raise ValueError(f"split={split!r}: there are {', '.join(SPLITS)}.")
     for what, count, pool in (("shots", shots, pools["train"]), ("queries", queries, pools[split])):
@@ -109,9 +109,9 @@ def load(name: str, shots: Integral = 32, seed: Integral = 0, queries: Integral 
             raise ValueError(
                 f"{what}={count!r}: a whole number, and task {name!r} has between 0 and {len(pool)} to give."
             )
-    labels = tuple(recipe.labels.values()) if recipe.labels else ()
-    demos = draw(pools["train"], shots, random.Random(f"{name} {seed}"))
-    return Task(name, recipe.template, labels, demos, tuple(pools[split][:queries]))
+    labels = tuple(definition.labels.values()) if definition.labels else ()
+    demos = draw_demos(pools["train"], shots, random.Random(f"{name} {seed}"))
+    return Task(name, definition.template, labels, demos, tuple(pools[split][:queries]))
 
 
 def relabel(task: Task, labels: tuple[str, ...]) -> Task:
@@ -126,7 +126,7 @@ def relabel(task: Task, labels: tuple[str, ...]) -> Task:
     return Task(task.name, task.template, labels, renamed(task.demos), renamed(task.queries))
 
 
-def draw(pool: list[Example], shots: Integral, rng: random.Random) -> tuple[Example, ...]:
+def draw_demos(pool: list[Example], shots: Integral, rng: random.Random) -> tuple[Example, ...]:
     """Demonstrations in random order; no two labels' counts differ by more than one."""
     shelves = defaultdict(list)
     for example in rng.sample(pool, len(pool)):
@@ -158,13 +158,13 @@ def _split_words(rows: list[dict]) -> list[dict]:
     return [row | {"split": part} for row, part in zip(rows, parts, strict=True)]
 
 
-def _example(row: dict, recipe: Recipe) -> Example:
-    if recipe.labels:
-        return Example(row["text"], recipe.labels[row["label"]])
+def _example(row: dict, definition: Definition) -> Example:
+    if definition.labels:
+        return Example(row["text"], definition.labels[row["label"]])
     return Example(row["text"], row["answers"][0], tuple(row["answers"]))
 
 
-def _named(name: str) -> Recipe:
+def _named(name: str) -> Definition:
     if name not in TASKS:
         near = difflib.get_close_matches(name.lower(), TASKS, n=3, cutoff=0.4) or sorted(TASKS)
         raise ValueError(f"There is no task called {name!r}. Nearest: {', '.join(near)}.")

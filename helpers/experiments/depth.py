@@ -23,12 +23,12 @@ def depth_cells() -> Iterator[dict]:
         yield from ({"layers": n, "momentum": way, "seed": seed} for n in DEPTHS for way in (False, True))
 
 
-def narrow(batch: int, seed: int) -> regression.Tasks:
+def narrow(batch: int, seed: int) -> regression.Problems:
     """Regressions of 80 examples in ten dimensions, the condition number of whose inputs' covariance is 10."""
-    return regression.draw(batch, 80, 10, seed, scale=torch.logspace(0, -0.5, 10))
+    return regression.random_problems(batch, 80, 10, seed, scale=torch.logspace(0, -0.5, 10))
 
 
-def squared_errors(tasks: regression.Tasks, layers: int, lr: float, beta: float) -> Float[Tensor, " b"]:
+def squared_errors(tasks: regression.Problems, layers: int, lr: float, beta: float) -> Float[Tensor, " b"]:
     """Of the queries, after so many layers that are gradient steps, with momentum β across them (6.4)."""
     step = regression.gd_as_attention(torch.zeros(1, tasks.x.shape[1]), lr)
     return (regression.predict([step] * layers, tasks, beta) - tasks.y).square()

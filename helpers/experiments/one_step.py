@@ -9,7 +9,7 @@ from scipy import optimize
 from helpers import regression
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown
-from helpers.regression import Tasks, Weights
+from helpers.regression import Problems, Weights
 
 DESIGNS = (("gaussian", 10, 10), ("gaussian", 20, 5), ("uniform", 10, 10))  # inputs, demonstrations, width
 
@@ -23,7 +23,7 @@ def one_step_cells() -> Iterator[dict]:
 def one_step(inputs: str, n: int, d: int, seed: int) -> dict:
     """A trained layer of linear attention beside the best single step, on 200,000 fresh tasks."""
     layer = regression.learn(n, d, seed=seed, inputs=inputs).layers[0]
-    test = regression.draw(200_000, n, d, 10**6, inputs)
+    test = regression.random_problems(200_000, n, d, 10**6, inputs)
     lr = regression.best_step_size(test.inputs, test.targets, test.x, test.y)
     step = [regression.gd_as_attention(torch.zeros(1, d), lr)]
     matrix, both = regression.step_matrix(layer), [regression.predict(layers, test) for layers in ([layer], step)]
@@ -48,7 +48,7 @@ def layer_cells() -> Iterator[dict]:
 
 def layers_against_steps(way: str, layers: int, seed: int, n: int = 10, d: int = 10) -> dict:
     """Loss on 100,000 fresh tasks of stacked layers: learned, or gradient steps and GD++ with their numbers tuned."""
-    test, numbers = regression.draw(100_000, n, d, 10**6, "uniform"), None
+    test, numbers = regression.random_problems(100_000, n, d, 10**6, "uniform"), None
     if way == "learned":
         stack = regression.learn(n, d, layers, seed, 2000 * layers, inputs="uniform").layers
     else:
@@ -58,17 +58,19 @@ def layers_against_steps(way: str, layers: int, seed: int, n: int = 10, d: int =
             gammas = (*numbers[layers:], 0.0) if plus else [0.0] * layers
             return [regression.gd_plus_plus(d, abs(lr), gamma) for lr, gamma in zip(numbers, gammas, strict=False)]
 
-        some = regression.draw(20_000, n, d, seed, "uniform")
+        some = regression.random_problems(20_000, n, d, seed, "uniform")
         starts = [[0.15] * layers + [gamma] * ((layers - 1) * plus) for gamma in (0.0, 0.1, 0.2)]
         numbers = min((tuned(build, start, some) for start in starts), key=lambda found: found[1])[0]
         stack = build(*numbers)
     return {"loss": round(regression.loss(regression.predict(stack, test), test), 5), "numbers": numbers}
 
 
-def tuned(layers: Callable[..., list[Weights]], start: Sequence[float], tasks: Tasks) -> tuple[list[float], float]:
-    """The numbers that `layers(*numbers)` predicts these tasks best with, by Nelder and Mead, and the loss."""
+def tuned(
+    layers: Callable[..., list[Weights]], start: Sequence[float], problems: Problems
+) -> tuple[list[float], float]:
+    """The numbers that `layers(*numbers)` predicts these problems best with, by Nelder and Mead, and the loss."""
     found = optimize.minimize(
-        lambda numbers: regression.loss(regression.predict(layers(*numbers.tolist()), tasks), tasks),
+        lambda numbers: regression.loss(regression.predict(layers(*numbers.tolist()), problems), problems),
         start,
         method="Nelder-Mead",
     )
