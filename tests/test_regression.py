@@ -298,7 +298,7 @@ def test_every_step_of_a_training_has_fresh_tasks_of_the_kind_asked_for(monkeypa
         seen.append(tasks.inputs)
         return tasks
 
-    monkeypatch.setattr(regression, "draw", keep)
+    monkeypatch.setattr(regression, "random_problems", keep)
     regression.learn(5, 3, steps=4, batch=64, inputs=inputs)
     assert [tuple(x.shape) for x in seen] == [(64, 5, 3)] * 4
     assert len({x[0, 0, 0].item() for x in seen}) == 4
