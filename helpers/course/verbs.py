@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers.course import setup
-from helpers.support import ROOT, CourseError
+from helpers.support import ROOT, CourseError, replace_unprintable
 
 OUTSIDE = {}  # verbs that any Python can run
 INSIDE = {}  # verbs that run in the course's environment
@@ -124,7 +124,7 @@ def progress(rest: list[str]) -> int:
 
     for file in rest:
         progress.merge(Path(file))
-    print(report.table())
+    print(report.progress_table())
     return 0
 
 
@@ -143,6 +143,7 @@ def pytest(rest: list[str]) -> int:
 
 def main() -> int:
     """Run a verb where it belongs; a CourseError is two lines, not a traceback."""
+    replace_unprintable()
     verbs = {name.rstrip("_"): function for name, function in {**OUTSIDE, **INSIDE}.items()}
     listing = "\n".join(f"  {name:8} {function.__doc__}" for name, function in verbs.items())
     parser = argparse.ArgumentParser(

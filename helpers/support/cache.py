@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from helpers.support import named_path
+
 
 def folder(*parts: str) -> Path:
     """The user's cache folder, or what `COURSE_CACHE` names; `parts` are appended, nothing is created."""
-    if "COURSE_CACHE" in os.environ:
-        return Path(os.environ["COURSE_CACHE"]).expanduser().joinpath(*parts)
+    chosen = named_path("COURSE_CACHE")
+    if chosen:
+        return chosen.joinpath(*parts)
     from platformdirs import user_cache_path  # set-up installs it
 
     return user_cache_path("icl-as-gradient-descent").joinpath(*parts)
@@ -26,9 +29,10 @@ def whole(target: Path) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
     try:
         yield scratch / target.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(scratch / target.name, target)
+        made = scratch / target.name
+        if target.is_dir() and made.is_dir():
+            os.replace(target, scratch / "old")  # deleted only when the new one is in its place
+        os.replace(made, target)
     except Exception as error:
         if told := re.search(r"([^:]+) \(os error (\d+)\)", str(error)):  # safetensors and tokenizers, of a full disk
             raise OSError(int(told[2]), told[1].strip()) from error
