@@ -141,7 +141,7 @@ def test_what_was_computed_is_remembered_by_content(model, tmp_path, monkeypatch
 
 def test_internals_are_remembered_too(model, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "evaluation", lambda key: tmp_path / cache.digest(*key))
-    with cache.unkept():
+    with cache.bypassed():
         icl.in_context(model, small_task(), internals=True)
     assert not list(tmp_path.iterdir())
     options = {"lr": 0.05, "internals": True}

@@ -172,7 +172,7 @@ def inside_cells() -> Iterator[dict]:
 def inside(model: GPT, task: str, lr: float, seed: int, at: str) -> dict:
     """The paper's four measurements at one token, layer by layer, each with what chance or nothing makes of it."""
     drawn, look = tasks.load(task, shots(task), seed), {"internals": True, "at": at}
-    with cache.unkept():
+    with cache.bypassed():
         zsl, few = icl.zero_shot(model, drawn, **look), icl.in_context(model, drawn, **look)
         tuned, untouched = (icl.finetuned(model, drawn, rate, **look) for rate in (lr, NO_RATE))
         exact = icl.value_update(model, replace(drawn, queries=drawn.queries[:25]), lr)
@@ -204,7 +204,7 @@ def rounding_cells() -> Iterator[dict]:
 def rounding(model: GPT, task: str, lr: float, seed: int, millionths: int) -> dict:
     """Loss, accuracy and similarities, means over layers and 40 queries, after finetuning at lr · (1 + millionths)."""
     drawn = tasks.load(task, shots(task), seed, queries=40)
-    with cache.unkept():
+    with cache.bypassed():
         zsl, few = (way(model, drawn, internals=True) for way in (icl.zero_shot, icl.in_context))
         tuned = icl.finetuned(model, drawn, lr * (1 + millionths * 1e-6), internals=True)
     rows = compare(zsl.internals, few.internals, tuned.internals)
