@@ -72,7 +72,8 @@ def chunked_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128)
 def normalized_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128) -> Values:
     """(1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
-    looks = F.normalize(positive(q), p=float("inf"), dim=-1, eps=0)  # the length of φ(q) cancels, but may underflow
+    looks = positive(q)
+    looks = looks / looks.amax(-1, keepdim=True)  # the length of φ(q) cancels, but may underflow before it does
     outputs = chunked_linear_attention(looks, positive(k), torch.cat([v, ones], -1), chunk)
     return outputs[..., :-1] / outputs[..., -1:]
 
