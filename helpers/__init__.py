@@ -1,4 +1,14 @@
-"""The small module behind the notebooks. Nothing heavy is imported here: `python -m helpers` starts anywhere."""
+"""The small module behind the notebooks. Read it in the order of the course:
+
+    attention     softmax and linear attention, three programs with one output; momentum
+    dual          a trained layer is attention to its training examples, and back
+    regression    a layer of attention that is a gradient step, and one that learns to be
+    tasks, icl    real sentences; a GPT zero-shot, in context and finetuned, under one scoring
+    metrics       what the paper measured, and what chance makes of it
+
+Behind doors: `gpt` (a real one) and `lm` (a small one). Rooms: `plots`, `widgets`, `experiments`, `check`, `course`,
+`support`. Nothing heavy is imported here: `python -m helpers` starts anywhere.
+"""
 
 import os
 

@@ -25,14 +25,16 @@ from torch.nn import functional as F
 
 from helpers.support.shapes import Within, checked
 
+Queries = Keys = Float[Tensor, "*batch n d"]
+Values = Float[Tensor, "*batch n m"]
+State = Float[Tensor, "*batch m d"]
+Chunk = Annotated[int, Within(1)]
 HIGHEST_ETA = 0.999  # a learned η is brought back to this after a step that went beyond, and to 0 below
 Momentum = Annotated[Real | Tensor, Within(0, 1, "at 1 nothing is ever forgotten and the sum grows with every token")]
 
 
 @checked
-def softmax_attention(
-    q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"]
-) -> Float[Tensor, "*batch n m"]:
+def softmax_attention(q: Queries, k: Keys, v: Values) -> Values:
     """(1.1), (3.1): o_t = Σ_{i≤t} v_i softmax_i(k_i·q_t / √d)."""
     scores = q @ k.mT / q.shape[-1] ** 0.5
     later = torch.ones_like(scores, dtype=torch.bool).triu(1)
@@ -40,20 +42,13 @@ def softmax_attention(
 
 
 @checked
-def linear_attention(
-    q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"]
-) -> Float[Tensor, "*batch n m"]:
+def linear_attention(q: Queries, k: Keys, v: Values) -> Values:
     """(1.2): o_t = Σ_{i≤t} v_i (k_i·q_t), all tokens at once; O(n²)."""
     return (q @ k.mT).tril() @ v
 
 
 @checked
-def recurrent_linear_attention(
-    q: Float[Tensor, "*batch n d"],
-    k: Float[Tensor, "*batch n d"],
-    v: Float[Tensor, "*batch n m"],
-    state: Float[Tensor, "*batch m d"] | None = None,
-) -> tuple[Float[Tensor, "*batch n m"], Float[Tensor, "*batch m d"]]:
+def recurrent_linear_attention(q: Queries, k: Keys, v: Values, state: State | None = None) -> tuple[Values, State]:
     """(1.3): S_t = S_{t−1} + v_t ⊗ k_t, o_t = S_t q_t, token by token; O(n). Goes on from `state` if there is one."""
     state = q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]) if state is None else state
     outputs = []
@@ -64,12 +59,7 @@ def recurrent_linear_attention(
 
 
 @checked
-def chunked_linear_attention(
-    q: Float[Tensor, "*batch n d"],
-    k: Float[Tensor, "*batch n d"],
-    v: Float[Tensor, "*batch n m"],
-    chunk: Annotated[int, Within(1)] = 128,
-) -> Float[Tensor, "*batch n m"]:
+def chunked_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128) -> Values:
     """(1.4): within a chunk all at once, from chunk to chunk by the state; O(n · chunk). The fast one."""
     state, outputs = q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]), []
     for q_c, k_c, v_c in zip(*(x.split(chunk, -2) for x in (q, k, v)), strict=True):
@@ -79,21 +69,17 @@ def chunked_linear_attention(
 
 
 @checked
-def normalized_linear_attention(
-    q: Float[Tensor, "*batch n d"],
-    k: Float[Tensor, "*batch n d"],
-    v: Float[Tensor, "*batch n m"],
-    chunk: Annotated[int, Within(1)] = 128,
-) -> Float[Tensor, "*batch n m"]:
+def normalized_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128) -> Values:
     """(1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
-    outputs = chunked_linear_attention(positive(q), positive(k), torch.cat([v, ones], -1), chunk)
+    looks = F.normalize(positive(q), p=float("inf"), dim=-1, eps=0)  # the length of φ(q) cancels, but may underflow
+    outputs = chunked_linear_attention(looks, positive(k), torch.cat([v, ones], -1), chunk)
     return outputs[..., :-1] / outputs[..., -1:]
 
 
 def positive(x: Tensor) -> Tensor:
-    """φ(x) = elu(x) + 1, written so that it stays positive: e^x and not (e^x − 1) + 1 below zero."""
-    return torch.where(x > 0, x + 1, x.clamp(max=0).exp())
+    """φ(x) = elu(x) + 1, written so that it stays positive: e^x and not (e^x − 1) + 1 below zero, and never 0."""
+    return torch.where(x > 0, x + 1, x.clamp(max=0).exp().clamp(min=torch.finfo(x.dtype).tiny))
 
 
 # Momentum. η is one number for all, or a tensor with one number a head or whatever else broadcasts over the dimensions
@@ -101,17 +87,13 @@ def positive(x: Tensor) -> Tensor:
 
 
 @checked
-def momentum_gradients(
-    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(2)] = 32
-) -> Float[Tensor, "*batch n d"]:
+def momentum_gradients(gradients: Values, eta: Momentum, chunk: Annotated[int, Within(2)] = 32) -> Values:
     """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
     return gradients + momentum_scan(gradients, eta, chunk)
 
 
 @checked
-def momentum_scan(
-    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(2)] = 32
-) -> Float[Tensor, "*batch n m"]:
+def momentum_scan(v: Values, eta: Momentum, chunk: Annotated[int, Within(2)] = 32) -> Values:
     """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
 
     The state is float32 where v is less: a running sum in bfloat16 stalls as soon as what comes in is 2⁻⁸ of it.
@@ -176,22 +158,14 @@ def _powers(eta: Tensor, highest: int, dtype: torch.dtype) -> Tensor:
 
 
 @checked
-def momentum_attention(
-    q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"], eta: Momentum
-) -> Float[Tensor, "*batch n m"]:
+def momentum_attention(q: Queries, k: Keys, v: Values, eta: Momentum) -> Values:
     """(6.2): softmax attention (1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, section 5)."""
     plain, kept = F.scaled_dot_product_attention(q, k, v, is_causal=True), torch.promote_types(v.dtype, torch.float32)
     return _Scan.apply(plain.to(kept), v.to(kept), _exact(eta, v), 32).to(v.dtype)
 
 
 @checked
-def momentum_linear_attention(
-    q: Float[Tensor, "*batch n d"],
-    k: Float[Tensor, "*batch n d"],
-    v: Float[Tensor, "*batch n m"],
-    eta: Momentum,
-    chunk: Annotated[int, Within(1)] = 128,
-) -> Float[Tensor, "*batch n m"]:
+def momentum_linear_attention(q: Queries, k: Keys, v: Values, eta: Momentum, chunk: Chunk = 128) -> Values:
     """(6.5): gradient descent with momentum on ℓ_t(S) = −v_tᵀ S k_t: o_t = Σ_{i≤t} (1 + η + … + η^{t−i}) v_i (k_i·q_t).
 
     In chunks as (1.4), with two states: S the weights and U their last change.

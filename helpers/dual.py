@@ -12,44 +12,36 @@ from torch import Tensor
 
 from helpers.support.shapes import Within, checked
 
+Inputs = Float[Tensor, "*batch n d"]
+Errors = Targets = Float[Tensor, "*batch n m"]
+Weights = Float[Tensor, "*batch m d"]
+Input = Float[Tensor, "*batch d"]
+Output = Float[Tensor, "*batch m"]
 Rate = Annotated[float | int, Within(0, why="it says how far to go against the gradient")]
 
 
 @checked
-def weight_update(
-    errors: Float[Tensor, "*batch n m"], inputs: Float[Tensor, "*batch n d"]
-) -> Float[Tensor, "*batch m d"]:
+def weight_update(errors: Errors, inputs: Inputs) -> Weights:
     """(2.1): ΔW = Σ e_i ⊗ x_i."""
     return errors.mT @ inputs
 
 
 @checked
-def gradient_step(
-    w: Float[Tensor, "*batch m d"], inputs: Float[Tensor, "*batch n d"], targets: Float[Tensor, "*batch n m"], lr: Rate
-) -> tuple[Float[Tensor, "*batch n m"], Float[Tensor, "*batch m d"]]:
+def gradient_step(w: Weights, inputs: Inputs, targets: Targets, lr: Rate) -> tuple[Errors, Weights]:
     """(2.2): one step on ½ Σ ‖W x_i − y_i‖², a sum: errors e_i = lr (y_i − W x_i), and W + Σ e_i ⊗ x_i."""
     errors = lr * (targets - inputs @ w.mT)
     return errors, w + weight_update(errors, inputs)
 
 
 @checked
-def dual_forward(
-    w0: Float[Tensor, "*batch m d"],
-    errors: Float[Tensor, "*batch n m"],
-    inputs: Float[Tensor, "*batch n d"],
-    x: Float[Tensor, "*batch d"],
-) -> Float[Tensor, "*batch m"]:
+def dual_forward(w0: Weights, errors: Errors, inputs: Inputs, x: Input) -> Output:
     """(2.3): W₀x + Σ e_i (x_i·x), attention from x to the training inputs; ΔW is never formed."""
     return (w0 @ x[..., None])[..., 0] + contributions(errors, inputs, x).sum(-2)
 
 
 @checked
 def unrolled_training(
-    w0: Float[Tensor, "*batch m d"],
-    inputs: Float[Tensor, "*batch n d"],
-    targets: Float[Tensor, "*batch n m"],
-    lr: Rate,
-    steps: Annotated[int, Within(1)],
+    w0: Weights, inputs: Inputs, targets: Targets, lr: Rate, steps: Annotated[int, Within(1)]
 ) -> tuple[Float[Tensor, "*batch steps_n m"], Float[Tensor, "*batch steps_n d"]]:
     """(2.4): errors and inputs of full-batch steps (2.2), step after step; `dual_forward` of them is the last layer."""
     errors, w = [], w0
@@ -60,24 +52,22 @@ def unrolled_training(
 
 
 @checked
-def contributions(
-    errors: Float[Tensor, "*batch n m"], inputs: Float[Tensor, "*batch n d"], x: Float[Tensor, "*batch d"]
-) -> Float[Tensor, "*batch n m"]:
+def contributions(errors: Errors, inputs: Inputs, x: Input) -> Errors:
     """(2.5): e_i (x_i·x), each training example's share of the prediction's change from W₀x."""
     return errors * (inputs @ x[..., None])
 
 
 @checked
 def trained(
-    w0: Float[Tensor, "*batch m d"],
-    inputs: Float[Tensor, "*batch n d"],
-    targets: Float[Tensor, "*batch n m"],
+    w0: Weights,
+    inputs: Inputs,
+    targets: Targets,
     lr: Rate,
     steps: Annotated[int, Within(0)],
     momentum: Annotated[float | int, Within(0, 1, "at 1 nothing is ever forgotten")] = 0.0,
     batch: Annotated[int, Within(1)] | None = None,
     seed: int = 0,
-) -> tuple[Float[Tensor, "*batch n m"], Float[Tensor, "*batch m d"]]:
+) -> tuple[Errors, Weights]:
     """(2.6): gradient descent in its dual form: each example's error signals, added up over all steps, and the layer.
 
     `batch` examples a step, drawn anew each time: the others' errors are 0. `momentum` β adds β of the last change of
@@ -103,15 +93,13 @@ def trained(
 
 
 @checked
-def largest_rate(inputs: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch"]:
+def largest_rate(inputs: Inputs) -> Float[Tensor, "*batch"]:
     """2 / λ_max(Σ x_i ⊗ x_i): with a larger lr every step of (2.2) makes some error larger; inf if all inputs are 0."""
     return 2 / torch.linalg.matrix_norm(inputs, 2) ** 2
 
 
 @checked
-def meta_gradient(
-    w_v: Float[Tensor, "m e"], w_k: Float[Tensor, "d e"], demos: Float[Tensor, "*batch n e"]
-) -> Float[Tensor, "*batch m d"]:
+def meta_gradient(w_v: Float[Tensor, "m e"], w_k: Float[Tensor, "d e"], demos: Float[Tensor, "*batch n e"]) -> Weights:
     """(3.2): ΔW_ICL = Σ W_V x'_i ⊗ W_K x'_i, values in the place of errors, keys in that of inputs."""
     return weight_update(demos @ w_v.mT, demos @ w_k.mT)
 
@@ -122,17 +110,15 @@ def icl_decomposition(
     w_k: Float[Tensor, "d e"],
     demos: Float[Tensor, "*batch n_demos e"],
     context: Float[Tensor, "*batch n e"],
-    query: Float[Tensor, "*batch d"],
-) -> tuple[Float[Tensor, "*batch m"], Float[Tensor, "*batch m"]]:
+    query: Input,
+) -> tuple[Output, Output]:
     """(3.3): the two parts of relaxed attention over demonstrations and the query's own text: W_ZSL q, ΔW_ICL q."""
     parts = meta_gradient(w_v, w_k, context), meta_gradient(w_v, w_k, demos)
     return tuple((part @ query[..., None])[..., 0] for part in parts)
 
 
 @checked
-def rank_one_patch(
-    w: Float[Tensor, "*batch m d"], before: Float[Tensor, "*batch d"], after: Float[Tensor, "*batch d"]
-) -> Float[Tensor, "*batch m d"]:
+def rank_one_patch(w: Weights, before: Input, after: Input) -> Weights:
     """(3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003).
 
     Raises ValueError where `before` is 0.

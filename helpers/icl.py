@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-import transformers
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from helpers import gpt, metrics
 from helpers.gpt import GPT, OPTIMIZERS
+from helpers.gpt.identity import identity
 from helpers.gpt.value_update import ValueUpdate, compute
 from helpers.support import cache
 from helpers.support.provenance import code_hash
@@ -73,6 +73,8 @@ class Predictions:
         """The same with label bias removed; free answers have no labels to be biased between and stay as they are."""
         if self.scores.shape[1] == 1:
             return self
+        if len(self.scores) == 1:
+            raise ValueError("One query can't be calibrated: every label's mean is its own score. Take two or more.")
         scores = calibrate(self.scores)
         return replace(self, scores=scores, right=scores.argmax(1) == self.gold)
 
@@ -318,7 +320,7 @@ def _check_lengths(model: GPT, task: Task) -> None:
         )
 
 
-def _key(model: GPT, task: Task, *how: object) -> tuple:
-    """Everything a prediction depends on: code, versions, weights, task, and how it was made."""
-    versions = (torch.__version__, transformers.__version__, str(model.device), str(model.dtype))
-    return (*how, task, model.fingerprint(), model.bos, versions, code_hash("icl", "gpt"))
+def _key(model: GPT, task: Task, *how: object) -> tuple | None:
+    """Everything a prediction depends on; None where the model can't be known again."""
+    known = identity(model)
+    return known and (*how, task, known, code_hash("icl", "gpt"))

@@ -4,6 +4,9 @@ Dai et al. (2022), section 4; zsl, icl, ft stand for zero-shot, in context, fine
 is averaged over the queries; the values before the average go into `bootstrap_interval`. Undefined is nan.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -95,10 +98,50 @@ def kendall(icl: Float[Tensor, "n layers tokens"], ft: Float[Tensor, "n layers t
     return kendall_taus(icl, ft).mean(0)
 
 
-def exponent(x: np.ndarray, y: np.ndarray) -> float:
-    """The power of x that y grows as: slope of log y against log x over the upper half, where constants have faded."""
-    half = len(x) // 2
-    return float(np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0])
+@runtime_checkable
+class Internals(Protocol):
+    """What these compare, as in `icl.Predictions`."""
+
+    outputs: Float[Tensor, "n layers d"]
+    query_scores: Float[Tensor, "n layers heads query_tokens"]
+    demo_scores: Float[Tensor, "n layers heads demo_tokens"]
+    training_attention: Callable[[], Float[Tensor, "n layers training_tokens"]]
+
+
+def update_similarities(
+    zsl: Internals, icl: Internals, ft: Internals, seed: int = 0
+) -> dict[str, Float[Tensor, "n layers"]]:
+    """SimAOU and SimAM with their nulls, for every query and layer."""
+    z, i, f = zsl.outputs, icl.outputs, ft.outputs
+    rho = [(h - z).norm(dim=-1) / z.norm(dim=-1) for h in (i, f)]
+    maps = zsl.query_scores, icl.query_scores, ft.query_scores
+    noise = torch.randn(maps[0].shape, generator=torch.Generator().manual_seed(seed)) * (maps[0] != 0)
+    noise = noise / noise.norm(dim=-1, keepdim=True) * (maps[2] - maps[0]).norm(dim=-1, keepdim=True)
+    return {
+        "sim_aou": aou_cosines(i, f, z),
+        "sim_aou raw": aou_cosines(i, f, z, normalize=False),
+        "sim_aou noise": noise_sim_aou(*rho),
+        "rho icl": rho[0],
+        "rho ft": rho[1],
+        "sim_am before": am_cosines(maps[1], maps[0]),
+        "sim_am after": am_cosines(maps[1], maps[2]),
+        "sim_am noise": am_cosines(maps[1], maps[0] + noise),
+    }
+
+
+def rank_correlations(icl: Internals, ft: Internals, seed: int = 0) -> dict[str, Float[Tensor, "n layers"]]:
+    """Kendall's τ of the prompt's attention with the paper's stand-in for finetuning's, and with a random map."""
+    attention = icl.demo_scores.sum(2)
+    random = torch.rand(attention.shape, generator=torch.Generator().manual_seed(seed))
+    taus = kendall_taus(attention, ft.training_attention()), kendall_taus(attention, random)
+    return dict(zip(("kendall", "kendall random"), taus, strict=True))
+
+
+def example_shares(
+    scores: Float[Tensor, "n layers tokens"], lengths: Sequence[int]
+) -> Float[Tensor, "n layers examples"]:
+    """Scores of tokens as shares of whole examples of these lengths, as in the paper's code."""
+    return torch.stack([part.sum(-1) for part in scores.softmax(-1).split(lengths, dim=-1)], dim=-1)
 
 
 def bootstrap_interval(

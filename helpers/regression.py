@@ -4,14 +4,13 @@ A token is e_i = (x_i, y_i); the query is (x, −W₀x). A layer of linear self-
 keys and values from the demonstrations only; minus the query's last entry is the prediction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from scipy import optimize
 from torch import Tensor, nn
 
 from helpers import dual
@@ -25,7 +24,7 @@ MOMENTS = {"gaussian": (1.0, 3.0), "uniform": (1 / 3, 1 / 5)}  # second and four
 
 
 @dataclass(frozen=True)
-class Tasks:
+class Problems:
     """In-context problems: a teacher w of its own for each, y_i = w·x_i for the demonstrations, and one query."""
 
     inputs: Float[Tensor, "b n d"]
@@ -44,7 +43,7 @@ class Tasks:
         return torch.cat([self.x, torch.zeros_like(self.y)[:, None]], -1)
 
 
-def draw(
+def random_problems(
     batch: int,
     n: int,
     d: int,
@@ -52,36 +51,28 @@ def draw(
     inputs: Literal["gaussian", "uniform"] = "gaussian",
     scale: float | Float[Tensor, " d"] = 1.0,
     dtype: torch.dtype = torch.float32,
-) -> Tasks:
-    """Fresh tasks; inputs gaussian, or uniform in (−1, 1), times `scale` (or one a dimension); teachers gaussian."""
+) -> Problems:
+    """Fresh problems; inputs gaussian, or uniform in (−1, 1), times `scale` (or one a dimension); teachers gaussian."""
     if inputs not in MOMENTS:
         raise ValueError(f"inputs={inputs!r}: there are {', '.join(MOMENTS)}.")
     rng = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
     shape = batch, n + 1, d
-    x = (
-        torch.randn(shape, generator=rng, dtype=dtype)
-        if inputs == "gaussian"
-        else 2 * torch.rand(shape, generator=rng, dtype=dtype) - 1
-    )
+    x = (torch.randn if inputs == "gaussian" else torch.rand)(shape, generator=rng, dtype=dtype)
+    x = x if inputs == "gaussian" else 2 * x - 1
     w = torch.randn(batch, d, 1, generator=rng, dtype=dtype)
     y = (scale * x @ w)[..., 0]
-    return Tasks(scale * x[:, :-1], y[:, :-1], scale * x[:, -1], y[:, -1])
+    return Problems(scale * x[:, :-1], y[:, :-1], scale * x[:, -1], y[:, -1])
 
 
 @checked
 def gd_as_attention(w0: Float[Tensor, "m d"], lr: Rate) -> Weights:
     """(3.4): the layer of linear self-attention that is one gradient step (2.2) from W₀."""
     m, d = w0.shape
-    looks = torch.eye(d + m, dtype=w0.dtype, device=w0.device)
+    unit = torch.eye(d + m, dtype=w0.dtype, device=w0.device)
+    looks, errors = unit.clone(), torch.zeros_like(unit)
     looks[d:] = 0
-    errors = torch.zeros_like(looks)
-    errors[d:, :d], errors[d:, d:] = w0, -torch.eye(m, dtype=w0.dtype, device=w0.device)
-    return {
-        "w_q": looks,
-        "w_k": looks.clone(),
-        "w_v": errors,
-        "p": lr * torch.eye(d + m, dtype=w0.dtype, device=w0.device),
-    }
+    errors[d:, :d], errors[d:, d:] = w0, -unit[:m, :m]
+    return {"w_q": looks, "w_k": looks.clone(), "w_v": errors, "p": lr * unit}
 
 
 def attend(
@@ -92,12 +83,12 @@ def attend(
     return tokens + tokens @ layer["w_q"].mT @ update.mT @ layer["p"].mT
 
 
-def predict(layers: Sequence[Weights], tasks: Tasks, momentum: float = 0.0) -> Float[Tensor, " b"]:
+def predict(layers: Sequence[Weights], problems: Problems, momentum: float = 0.0) -> Float[Tensor, " b"]:
     """Minus the query's last entry after these layers, each of which also moves the demonstrations.
 
     `momentum` β adds β of every token's last move to its next: the layers are the steps, and this is heavy ball (6.4).
     """
-    tokens = before = torch.cat([tasks.demos, tasks.query[:, None]], 1)
+    tokens = before = torch.cat([problems.demos, problems.query[:, None]], 1)
     for layer in layers:
         tokens, before = attend(layer, tokens[:, :-1], tokens) + momentum * (tokens - before), tokens
     return -tokens[:, -1, -1]
@@ -114,7 +105,7 @@ def heavy_ball_layers(
 ) -> float:
     """(6.4): w·x after steps w_{t+1} = w_t − lr ∇ + β (w_t − w_{t−1}) from w = 0 on (2.2)'s loss, a layer each."""
     step = gd_as_attention(inputs.new_zeros(1, len(x)), lr)
-    task = Tasks(inputs[None], targets[None], x[None], x.new_zeros(1))
+    task = Problems(inputs[None], targets[None], x[None], x.new_zeros(1))
     return predict([step] * layers, task, beta).item()
 
 
@@ -150,17 +141,9 @@ def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") 
     return lr, d * second * (1 - n * second * lr)
 
 
-def tuned(layers: Callable[..., list[Weights]], start: Sequence[float], tasks: Tasks) -> tuple[list[float], float]:
-    """The numbers that `layers(*numbers)` predicts these tasks best with, by Nelder and Mead, and the loss."""
-    found = optimize.minimize(
-        lambda numbers: loss(predict(layers(*numbers.tolist()), tasks), tasks), start, method="Nelder-Mead"
-    )
-    return found.x.tolist(), float(found.fun)
-
-
-def loss(predictions: Float[Tensor, " b"], tasks: Tasks) -> float:
+def loss(predictions: Float[Tensor, " b"], problems: Problems) -> float:
     """Mean squared error of the queries."""
-    return (predictions - tasks.y).square().mean().item()
+    return (predictions - problems.y).square().mean().item()
 
 
 @dataclass(frozen=True)
@@ -181,7 +164,7 @@ def learn(
     lr: float = 0.01,
     inputs: Literal["gaussian", "uniform"] = "gaussian",
 ) -> Learned:
-    """Train layers of linear self-attention, all four matrices free, on fresh tasks at every step: Adam, one cycle.
+    """Train layers of linear self-attention, all four matrices free, on fresh problems at every step: Adam, one cycle.
 
     Raises ArithmeticError where the loss is no number any more: the rate was too high.
     """
@@ -193,8 +176,8 @@ def learn(
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, whole, pct_start=0.1)
 
     def loss_at(step: int) -> Float[Tensor, ""]:
-        tasks = draw(batch, n, d, rng, inputs)
-        return (predict(stack, tasks) - tasks.y).square().mean()
+        problems = random_problems(batch, n, d, rng, inputs)
+        return (predict(stack, problems) - problems.y).square().mean()
 
     clip = partial(nn.utils.clip_grad_norm_, weights, 1.0)
     losses = training.finish(training.gradient_steps(loss_at, steps, adam, cycle, clip), steps)

@@ -5,20 +5,35 @@ import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from pathlib import Path
+from numbers import Integral
+from string import Formatter
 
-from helpers.support import cache
+from helpers.support import ROOT, cache
 
-WORDS = Path(__file__).parents[1] / "data" / "tasks"
+WORDS = ROOT / "data" / "tasks"
 SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
 class Template:
-    """How an example is written; `{text}` and `{label}` are filled in, `separator` stands between examples."""
+    """How an example is written; `{text}` and `{label}` are filled in, `separator` stands between examples.
+
+    Raises ValueError where one is missing or misspelt, or the label isn't last: it could not be predicted.
+    """
 
     pattern: str
     separator: str = "\n"
+
+    def __post_init__(self) -> None:
+        try:
+            fields = [field for _, field, *_ in Formatter().parse(self.pattern) if field is not None]
+        except ValueError as error:  # a brace alone
+            fields = [f"{error}"]
+        if fields[-1:] != ["label"] or set(fields[:-1]) != {"text"}:
+            raise ValueError(
+                f"Template {self.pattern!r} fills in {fields}; it must have {{text}}, then {{label}} once: "
+                "the model reads up to the label.\nWrite it as 'Review: {text}\\nSentiment: {label}'."
+            )
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,10 @@ class Task:
     queries: tuple[Example, ...]
 
     def __post_init__(self) -> None:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(
+                f"Task {self.name!r} has labels {list(self.labels)}: two that are equal can't be told apart."
+            )
         if any(not example.text.strip() for example in (*self.demos, *self.queries)):
             raise ValueError(f"Task {self.name!r} has an empty text: every demonstration and every query needs one.")
         stray = {e.label for e in (*self.demos, *self.queries)} - set(self.labels) if self.labels else set()
@@ -51,7 +70,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Definition:
     """The file of a task's examples, and its template and label words, both picked on the development split."""
 
     file: str
@@ -62,41 +81,43 @@ class Recipe:
 SENTIMENT = {"negative": "negative", "positive": "positive"}
 COLLECTIONS = {"movie": "film", "product": "shop", "news": "newspaper", "tweet": "Twitter"}
 TASKS = {
-    "mr": Recipe("mr", Template("Review: {text}\nSentiment: {label}"), SENTIMENT),
-    "mr-sst2": Recipe("mr", Template("Sentence: {text}\nLabel: {label}"), SENTIMENT),
-    "subj": Recipe("subj", Template("Input: {text}\nType: {label}"), {"plot": "plot", "review": "review"}),
-    "source": Recipe("source", Template("Text: {text}\nSource: {label}"), COLLECTIONS),
-    "source-letters": Recipe(
+    "mr": Definition("mr", Template("Review: {text}\nSentiment: {label}"), SENTIMENT),
+    "mr-sst2": Definition("mr", Template("Sentence: {text}\nLabel: {label}"), SENTIMENT),
+    "subj": Definition("subj", Template("Input: {text}\nType: {label}"), {"plot": "plot", "review": "review"}),
+    "source": Definition("source", Template("Text: {text}\nSource: {label}"), COLLECTIONS),
+    "source-letters": Definition(
         "source", Template("Input: {text}\nOutput: {label}"), dict(zip(COLLECTIONS, "ABCD", strict=True))
     ),
-    "past": Recipe("past", Template("{text} -> {label}")),
-    "antonym": Recipe("antonym", Template("{text} -> {label}")),
-    "capital": Recipe("capital", Template("{text} -> {label}")),
+    "past": Definition("past", Template("{text} -> {label}")),
+    "antonym": Definition("antonym", Template("{text} -> {label}")),
+    "capital": Definition("capital", Template("{text} -> {label}")),
 }
 
 
-def load(name: str, shots: int = 32, seed: int = 0, queries: int = 100, split: str = "test") -> Task:
+def load(name: str, shots: Integral = 32, seed: Integral = 0, queries: Integral = 100, split: str = "test") -> Task:
     """A task with `shots` demonstrations drawn by `seed` and the first `queries` examples of `split`.
 
     Demonstrations come from the training split, as balanced over the labels as the count allows, in random order.
     Raises ValueError for an unknown name (with the nearest ones) or a count that can't be had.
     """
-    recipe = _named(name)
-    pools = {part: [_example(row, recipe) for row in rows] for part, rows in examples(recipe.file).items()}
+    definition = _named(name)
+    pools = {part: [_example(row, definition) for row in rows] for part, rows in examples(definition.file).items()}
     if split not in pools:
         raise ValueError(f"split={split!r}: there are {', '.join(SPLITS)}.")
     for what, count, pool in (("shots", shots, pools["train"]), ("queries", queries, pools[split])):
-        if not (isinstance(count, int) and 0 <= count <= len(pool)):
+        if isinstance(count, bool) or not isinstance(count, Integral) or not 0 <= count <= len(pool):
             raise ValueError(
                 f"{what}={count!r}: a whole number, and task {name!r} has between 0 and {len(pool)} to give."
             )
-    labels = tuple(recipe.labels.values()) if recipe.labels else ()
-    demos = draw(pools["train"], shots, random.Random(f"{name} {seed}"))
-    return Task(name, recipe.template, labels, demos, tuple(pools[split][:queries]))
+    labels = tuple(definition.labels.values()) if definition.labels else ()
+    demos = draw_demos(pools["train"], shots, random.Random(f"{name} {seed}"))
+    return Task(name, definition.template, labels, demos, tuple(pools[split][:queries]))
 
 
 def relabel(task: Task, labels: tuple[str, ...]) -> Task:
     """The same task answered with other label words, in the order of `task.labels`."""
+    if len(labels) != len(task.labels):
+        raise ValueError(f"Task {task.name!r} has {len(task.labels)} labels; {len(labels)} new words were given.")
     new = dict(zip(task.labels, labels, strict=True))
 
     def renamed(examples: tuple[Example, ...]) -> tuple[Example, ...]:
@@ -105,7 +126,7 @@ def relabel(task: Task, labels: tuple[str, ...]) -> Task:
     return Task(task.name, task.template, labels, renamed(task.demos), renamed(task.queries))
 
 
-def draw(pool: list[Example], shots: int, rng: random.Random) -> tuple[Example, ...]:
+def draw_demos(pool: list[Example], shots: Integral, rng: random.Random) -> tuple[Example, ...]:
     """Demonstrations in random order; no two labels' counts differ by more than one."""
     shelves = defaultdict(list)
     for example in rng.sample(pool, len(pool)):
@@ -137,13 +158,13 @@ def _split_words(rows: list[dict]) -> list[dict]:
     return [row | {"split": part} for row, part in zip(rows, parts, strict=True)]
 
 
-def _example(row: dict, recipe: Recipe) -> Example:
-    if recipe.labels:
-        return Example(row["text"], recipe.labels[row["label"]])
+def _example(row: dict, definition: Definition) -> Example:
+    if definition.labels:
+        return Example(row["text"], definition.labels[row["label"]])
     return Example(row["text"], row["answers"][0], tuple(row["answers"]))
 
 
-def _named(name: str) -> Recipe:
+def _named(name: str) -> Definition:
     if name not in TASKS:
         near = difflib.get_close_matches(name.lower(), TASKS, n=3, cutoff=0.4) or sorted(TASKS)
         raise ValueError(f"There is no task called {name!r}. Nearest: {', '.join(near)}.")

@@ -9,6 +9,7 @@ import torch  # noqa: E402
 from tiny import FAMILIES, tiny  # noqa: E402
 
 from helpers import gpt  # noqa: E402
+from helpers.support import cache  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,5 @@ def model(request):
 def fresh_evaluations(request, tmp_path, monkeypatch):
     """Unit tests never read what an earlier run remembered; notebooks and the real model do."""
     if not request.node.get_closest_marker("real") and not request.node.get_closest_marker("notebook"):
-        monkeypatch.setattr(
-            "helpers.support.cache.evaluation", lambda key: tmp_path / "evaluations" / f"{abs(hash(repr(key)))}.st"
-        )
+        folder = tmp_path / "evaluations"
+        monkeypatch.setattr(cache, "evaluation", lambda key: folder / f"{cache.digest(*key)}.safetensors")

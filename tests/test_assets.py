@@ -29,7 +29,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import DEFAULT_MODEL
-from helpers.course import assets
+from helpers.course import assets, pip
 from helpers.course.corpora import manual, sentences
 from helpers.support import ROOT, CourseError, cache
 
@@ -59,7 +59,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from helpers.support import CourseError
-from helpers.course import assets
+from helpers.course import assets, pip
 assets.REQUIREMENTS = Path(sys.argv[2])
 if len(sys.argv) > 3:
     import resource, signal
@@ -425,8 +425,58 @@ def test_a_cut_connection(shelf):
 
 def test_the_last_words_of_pip_are_those_that_tell_what_happened():
     log = "WARNING: slow\n\n× Download failed\n╰─> URL: x\n\nnote: not pip\nhint: an option\n[notice] a new pip\n"
-    assert assets._last_words(log) == "× Download failed"
-    assert assets._last_words("") == "nothing"
+    assert pip.last_words(log) == "× Download failed"
+    assert pip.last_words("") == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (
+            "WARNING: Retrying after connection broken by 'NewConnectionError'\nERROR: No matching distribution",
+            "network",
+        ),
+        ("ERROR: Could not find a version that satisfies the requirement x (from versions: none)", "network"),
+        ("ERROR: Could not find a version that satisfies the requirement x==9 (from versions: 1, 2)", ""),
+        ("ERROR: Can not perform a '--user' install. User site-packages are not visible in this virtualenv.", ""),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "hash"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/usr/lib'", ""),
+        ("", ""),
+    ],
+)
+def test_the_network_is_named_only_where_pip_names_it(log, cause):
+    assert pip.cause(log) == cause
+    assert ("network" in str(assets._download_trouble("x", log))) == (cause in ("network", "hash"))
+
+
+def test_a_cache_folder_that_is_a_file(shelf, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    for place in ("file", "file/below"):
+        monkeypatch.setenv("COURSE_CACHE", str(tmp_path / place))
+        check_fails(r"cache folder .* can't be written: .*file is a file\.", "Let COURSE_CACHE name a folder that can")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that nobody may write into")
+def test_a_cache_folder_that_is_read_only(shelf, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", "/sys/kernel/course")
+    check_fails("can't be written: ", "Let COURSE_CACHE name a folder that can")
+
+
+@pytest.mark.parametrize("folder", [".", "notebooks"])
+def test_the_cache_is_one_place_whatever_the_current_folder(monkeypatch, folder):
+    monkeypatch.chdir(ROOT / folder)
+    monkeypatch.setenv("COURSE_CACHE", "cache")
+    assert cache.folder("models") == ROOT / "cache" / "models"
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_name_of_the_cache_is_none(monkeypatch, empty):
+    monkeypatch.delenv("COURSE_CACHE", raising=False)
+    usual = cache.folder("models")
+    monkeypatch.setenv("COURSE_CACHE", empty)
+    assert cache.folder("models") == usual
 
 
 def test_a_cut_file(shelf):

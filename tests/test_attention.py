@@ -133,3 +133,15 @@ def test_a_state_that_does_not_fit():
 def test_phi_stays_positive_where_elu_plus_one_is_rounded_to_zero():
     q = torch.full((2, 4), -18.0)
     assert_close(attention.normalized_linear_attention(q, q, torch.ones(2, 1)), torch.ones(2, 1))
+
+
+@pytest.mark.parametrize(("q_level", "k_level"), [(-60, -60), (-200, -60), (-60, -200), (-1000, 0), (0, -1000)])
+def test_the_normalised_form_is_a_mean_where_float32_has_no_smaller_numbers(q_level, k_level):
+    q, k, v = draw(2, dtype=torch.float32)
+    out = attention.normalized_linear_attention(q + q_level, k + k_level, v, 3)
+    assert out.isfinite().all()
+    assert (out >= v.cummin(1).values - 1e-5).all()
+    assert (out <= v.cummax(1).values + 1e-5).all()
+    if q_level == k_level:  # within what float32 can write, it is still the same mean
+        exact = attention.normalized_linear_attention(*(x.double() for x in (q + q_level, k + k_level, v)))
+        assert_close(out, exact.float(), rtol=1e-3, atol=1e-3)

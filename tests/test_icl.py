@@ -88,6 +88,30 @@ def test_the_model_comes_back_bitwise_whatever_happens(model, monkeypatch, troub
     assert not any(weight.requires_grad or weight.grad is not None for weight in model.network.parameters())
 
 
+@pytest.mark.parametrize("switch", [torch.no_grad, lambda: torch.set_grad_enabled(False)], ids=["no_grad", "set_grad"])
+def test_finetuning_where_gradients_are_switched_off(model, switch):
+    """As many notebooks on interpretability begin; afterwards they are off again."""
+    with cache.bypassed():
+        expected = icl.finetuned(model, small_task(), lr=0.05).scores
+        with switch():
+            assert torch.equal(icl.finetuned(model, small_task(), lr=0.05).scores, expected)
+            if model.name != "tiny gpt2":
+                icl.value_update(model, small_task(), lr=0.05)
+            assert not torch.is_grad_enabled()
+
+
+def test_finetuning_in_inference_mode_is_refused_and_changes_nothing(model):
+    before = model.fingerprint()
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"inference_mode.*\n.*no_grad\(\) may stay"):
+        icl.finetuned(model, small_task(), lr=0.05)
+    with torch.inference_mode():
+        made = tiny(model.name.split()[1], torch.float32)
+    with pytest.raises(ValueError, match=r"inference_mode.*\n.*outside"):
+        icl.finetuned(made, small_task(), lr=0.05)
+    assert before == model.fingerprint() == made.fingerprint()
+    assert not any(weight.requires_grad for weight in model.network.parameters())
+
+
 def test_learning_curve_starts_at_zero_shot_and_ends_at_finetuned(model):
     task = small_task()
     start, end = icl.learning_curve(model, task, 0.05, (0, 1))
@@ -126,8 +150,7 @@ def test_free_answers_have_nothing_to_calibrate(model):
     assert predictions.calibrated() is predictions
 
 
-def test_what_was_computed_is_remembered_by_content(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "evaluation", lambda key: tmp_path / cache.digest(*key))
+def test_what_was_computed_is_remembered_by_content(model, monkeypatch):
     task = small_task()
     first = icl.in_context(model, task)
     monkeypatch.setattr(icl, "_evaluate", lambda *_: pytest.fail("computed again"))
@@ -140,8 +163,7 @@ def test_what_was_computed_is_remembered_by_content(model, tmp_path, monkeypatch
 
 
 def test_internals_are_remembered_too(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "evaluation", lambda key: tmp_path / cache.digest(*key))
-    with cache.unkept():
+    with cache.bypassed():
         icl.in_context(model, small_task(), internals=True)
     assert not list(tmp_path.iterdir())
     options = {"lr": 0.05, "internals": True}
@@ -192,3 +214,8 @@ def test_scores_that_are_not_numbers_are_never_a_silent_accuracy(model):
     next(model.network.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="nan"):
         icl.in_context(model, small_task())
+
+
+def test_one_query_cannot_be_calibrated(model):
+    with pytest.raises(ValueError, match="One query can't be calibrated"):
+        icl.zero_shot(model, small_task(queries=1)).calibrated()

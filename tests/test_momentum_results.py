@@ -30,7 +30,7 @@ def test_differences_are_paired_by_seed_not_by_order():
 
 
 def test_the_table_says_mean_difference_and_how_often():
-    table = momentum.table(RECORDED)
+    table = momentum.seeds_table(RECORDED)
     assert "| plain | 3.233 | | | |" in table
     assert "| recency | 3.150 | −0.100 | −0.100 to −0.100 | 2 of 2 seeds |" in table
 

@@ -8,7 +8,7 @@ import torch
 from tiny import free_task, tiny
 
 from helpers import icl
-from helpers.experiments import pretrained, results
+from helpers.experiments import pretrained
 from helpers.gpt import momentum as gpt_momentum
 
 
@@ -78,7 +78,7 @@ def test_differences_are_paired_by_window_and_query():
 
 
 def test_the_tables():
-    assert "| eta | 2.667 [2.500, 2.833] | −0.500 (−0.500 to −0.500) |" in pretrained.table(
+    assert "| eta | 2.667 [2.500, 2.833] | −0.500 (−0.500 to −0.500) |" in pretrained.differences_table(
         made_up(), bases=("untrained",)
     )
     assert "| eta | 6–10 | 0.025 | 0.050 | 50% | 50% |" in pretrained.eta_table(made_up(), 2)
@@ -86,5 +86,5 @@ def test_the_tables():
 
 def test_the_rates_are_the_best_on_the_development_split():
     for group, rate in pretrained.RATE.items():
-        rows = [row for row in results.read("pretrained_rates") if row["cell"]["group"] == group]
+        rows = pretrained.PRETRAINED_RATES.rows(group=group)
         assert min(rows, key=lambda row: np.mean(row["result"]["dev"]))["cell"]["lr"] == rate

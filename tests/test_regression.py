@@ -8,6 +8,7 @@ from scipy import optimize
 from torch.testing import assert_close
 
 from helpers import dual, regression
+from helpers.experiments import one_step
 
 
 def draw(*shapes, seed=0):
@@ -16,7 +17,7 @@ def draw(*shapes, seed=0):
 
 
 def some_tasks(b=30, n=6, d=4, seed=0):
-    return regression.draw(b, n, d, seed, dtype=torch.float64)
+    return regression.random_problems(b, n, d, seed, dtype=torch.float64)
 
 
 def layer_of_numbers(e, seed=0):
@@ -105,12 +106,12 @@ def test_gd_plus_plus_by_its_formula():
         shrink = torch.eye(4, dtype=torch.float64) - gamma * inputs.T @ inputs
         answer, targets = answer + w @ x, targets - inputs @ w
         inputs, x = inputs @ shrink, shrink @ x
-    single = regression.Tasks(*(part.float() for part in vars(tasks).values()))
+    single = regression.Problems(*(part.float() for part in vars(tasks).values()))
     assert_close(regression.predict(layers, single)[0].double(), answer, rtol=1e-5, atol=1e-5)
 
 
 def test_gd_plus_plus_without_the_plus_is_a_step():
-    tasks = regression.draw(30, 6, 4)
+    tasks = regression.random_problems(30, 6, 4)
     plain = regression.gd_as_attention(torch.zeros(1, 4), 0.1)
     assert_close(
         regression.predict([regression.gd_plus_plus(4, 0.1, 0.0)] * 2, tasks), regression.predict([plain] * 2, tasks)
@@ -189,7 +190,7 @@ def test_without_demonstrations_the_loss_is_the_targets_variance(inputs):
 @pytest.mark.parametrize(("inputs", "n", "d"), [*(design[:3] for design in DESIGNS), ("uniform", 3, 8)])
 def test_theory_is_what_simulation_finds(inputs, n, d):
     """The best rate of 100,000 tasks and the loss at the expected best, both within four standard errors."""
-    tasks = regression.draw(100_000, n, d, 1, inputs, dtype=torch.float64)
+    tasks = regression.random_problems(100_000, n, d, 1, inputs, dtype=torch.float64)
     lr, expected = regression.theory(n, d, inputs)
     p = regression.predict([regression.gd_as_attention(torch.zeros(1, d, dtype=torch.float64), 1.0)], tasks)
     errors = (lr * p - tasks.y).square()
@@ -203,25 +204,25 @@ def test_theory_is_what_simulation_finds(inputs, n, d):
 
 
 def test_tasks_are_drawn_by_the_seed():
-    one, again, other = (regression.draw(5, 3, 2, seed) for seed in (1, 1, 2))
+    one, again, other = (regression.random_problems(5, 3, 2, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(again).values(), strict=True))
     assert not torch.equal(one.inputs, other.inputs)
     assert [tuple(part.shape) for part in vars(one).values()] == [(5, 3, 2), (5, 3), (5, 2), (5,)]
     rng = torch.Generator().manual_seed(1)
-    first, second = regression.draw(5, 3, 2, rng), regression.draw(5, 3, 2, rng)
+    first, second = regression.random_problems(5, 3, 2, rng), regression.random_problems(5, 3, 2, rng)
     assert torch.equal(first.inputs, one.inputs)
     assert not torch.equal(second.inputs, one.inputs)
 
 
 def test_scale_multiplies_inputs_and_targets_and_leaves_teachers():
-    plain, scaled = (regression.draw(5, 3, 2, 1, scale=scale) for scale in (1.0, 3.0))
+    plain, scaled = (regression.random_problems(5, 3, 2, 1, scale=scale) for scale in (1.0, 3.0))
     for a, b in zip(vars(plain).values(), vars(scaled).values(), strict=True):
         assert_close(b, 3 * a)
 
 
 @pytest.mark.parametrize("inputs", regression.MOMENTS)
 def test_inputs_have_the_moments_that_theory_uses(inputs):
-    x = regression.draw(20_000, 4, 3, 0, inputs, dtype=torch.float64).inputs.flatten()
+    x = regression.random_problems(20_000, 4, 3, 0, inputs, dtype=torch.float64).inputs.flatten()
     second, fourth = regression.MOMENTS[inputs]
     for power, expected in ((1, 0), (2, second), (3, 0), (4, fourth)):
         values = x**power
@@ -231,7 +232,7 @@ def test_inputs_have_the_moments_that_theory_uses(inputs):
 
 @pytest.mark.parametrize("inputs", regression.MOMENTS)
 def test_every_task_has_a_gaussian_teacher_of_its_own_and_no_noise(inputs):
-    tasks = regression.draw(5_000, 6, 3, 0, inputs, dtype=torch.float64)
+    tasks = regression.random_problems(5_000, 6, 3, 0, inputs, dtype=torch.float64)
     w = torch.linalg.lstsq(tasks.inputs, tasks.targets[..., None]).solution[..., 0]
     assert_close((w[:, None] * tasks.inputs).sum(-1), tasks.targets)
     assert_close((w * tasks.x).sum(-1), tasks.y)
@@ -248,12 +249,14 @@ def test_tokens_are_inputs_with_targets_and_the_query_with_none():
 
 def test_inputs_of_no_known_kind_are_refused():
     with pytest.raises(ValueError, match=r"inputs='normal': there are gaussian, uniform\."):
-        inspect.unwrap(regression.draw)(2, 3, 4, inputs="normal")  # as it is where annotations aren't checked
+        inspect.unwrap(regression.random_problems)(
+            2, 3, 4, inputs="normal"
+        )  # as it is where annotations aren't checked
 
 
 def test_tuning_finds_the_best_step():
-    tasks = regression.draw(2_000, 6, 4)
-    (lr,), loss = regression.tuned(lambda lr: [regression.gd_plus_plus(4, abs(lr), 0.0)], [0.02], tasks)
+    tasks = regression.random_problems(2_000, 6, 4)
+    (lr,), loss = one_step.tuned(lambda lr: [regression.gd_plus_plus(4, abs(lr), 0.0)], [0.02], tasks)
     best = regression.best_step_size(**vars(tasks))
     step = [regression.gd_as_attention(torch.zeros(1, 4), best)]
     assert lr == pytest.approx(best, rel=0.01)
@@ -288,14 +291,14 @@ def test_a_short_training_lowers_the_loss_and_is_the_seeds():
 
 @pytest.mark.parametrize("inputs", regression.MOMENTS)
 def test_every_step_of_a_training_has_fresh_tasks_of_the_kind_asked_for(monkeypatch, inputs):
-    seen, draw_one = [], regression.draw
+    seen, draw_one = [], regression.random_problems
 
     def keep(*arguments):
         tasks = draw_one(*arguments)
         seen.append(tasks.inputs)
         return tasks
 
-    monkeypatch.setattr(regression, "draw", keep)
+    monkeypatch.setattr(regression, "random_problems", keep)
     regression.learn(5, 3, steps=4, batch=64, inputs=inputs)
     assert [tuple(x.shape) for x in seen] == [(64, 5, 3)] * 4
     assert len({x[0, 0, 0].item() for x in seen}) == 4
@@ -318,7 +321,7 @@ def test_a_rate_that_is_too_high_is_said_to_be():
 
 def test_a_trained_layer_is_the_best_single_step():
     """On fresh tasks: loss within 0.1 %, predictions correlated at 0.999 and more, its matrix near lr · I."""
-    layer, tasks = regression.learn(10, 10).layers[0], regression.draw(100_000, 10, 10, seed=10**6)
+    layer, tasks = regression.learn(10, 10).layers[0], regression.random_problems(100_000, 10, 10, seed=10**6)
     lr = regression.best_step_size(**vars(tasks))
     step = regression.gd_as_attention(torch.zeros(1, 10), lr)
     learned, best = (regression.predict([each], tasks) for each in (layer, step))

@@ -1,6 +1,6 @@
 """What was recorded is complete, says where it comes from, and is what the course's choices rest on."""
 
-import sys
+import json
 from collections import defaultdict
 from dataclasses import replace
 
@@ -8,33 +8,63 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import regression, tasks
-from helpers.experiments import results
+from helpers import metrics, regression, tasks
+from helpers.experiments import (
+    accuracy,
+    attention_cost,
+    catalogue,
+    evaluation_cost,
+    facts,
+    inside,
+    momentum_cost,
+    one_step,
+    study,
+)
+from helpers.experiments.accuracy import CLASSIFIED, FREE
 from helpers.icl import Internals
-from helpers.support import ROOT
+from helpers.support import ROOT, CourseError
+
+EVERY = pytest.mark.parametrize("found", catalogue.STUDIES.values(), ids=catalogue.STUDIES)
 
 
-@pytest.mark.parametrize("name", results.EXPERIMENTS)
-def test_every_cell_is_recorded_once_with_its_origin(name):
-    rows = results.read(name)
-    cells = [row["cell"] for row in rows]
-    assert all(cell in cells for cell in results.EXPERIMENTS[name].cells())
-    assert len(cells) == len({str(cell) for cell in cells})
-    for row in rows:
-        assert {"model", "weights", "code", "versions", "device", "date", "command", "seconds"} <= set(row["from"])
+@EVERY
+def test_every_cell_of_the_grid_is_recorded_once_and_nothing_else(found):
+    grid = [study._key(cell) for cell in found.cells()]
+    assert sorted(study._key(line["cell"]) for line in found.lines()) == sorted(grid)
+    assert len(grid) == len(set(grid))
+
+
+@EVERY
+def test_every_line_says_where_it_comes_from(found):
+    needed = {"model", "versions", "device", "date", "command"}
+    needed |= {"weights", "code", "seconds"} if found.name not in catalogue.COSTS else set()
+    for line in found.lines():
+        assert needed <= set(line["from"])
+
+
+@EVERY
+def test_every_line_is_of_todays_code_or_listed_with_its_reason(found):
+    """Where it fails, the code that a study covers has changed: does a cell measured again agree?"""
+    codes, listed = {line["from"].get("code") for line in found.lines()}, study.older().get(found.name, {})
+    if found.name in catalogue.COSTS:  # a time belongs to the code and the machine of its day
+        strange = {code for code in codes if code != found.code() and str(code) not in listed}
+    else:
+        strange = {code for code in codes if found.agrees(code) != found.code()}
+    assert not strange, f"code {strange}, today's is {found.code()}: python -m helpers results --agree {found.name}"
+    assert all(entry["why"] for entry in listed.values())
 
 
 def dev_scores():
     """Per task and (pattern, labels): in-context accuracy on the development split, raw and bias removed, averaged."""
     scores = defaultdict(lambda: defaultdict(list))
-    for row in results.read("templates"):
+    for row in accuracy.TEMPLATES.rows():
         cell, found = row["cell"], row["result"]["in_context"]
-        both = np.mean([results.share(found["right"]), results.share(found["calibrated"])])
+        both = np.mean([accuracy.share(found["right"]), accuracy.share(found["calibrated"])])
         scores[cell["task"]][cell["pattern"], tuple(cell["labels"])].append(both)
     return {task: {tried: np.mean(values) for tried, values in found.items()} for task, found in scores.items()}
 
 
-@pytest.mark.parametrize("name", results.CLASSIFIED)
+@pytest.mark.parametrize("name", CLASSIFIED)
 def test_template_and_labels_are_the_best_on_development_sentences(name):
     recipe, scores = tasks.TASKS[name], dev_scores()[name]
     assert scores[recipe.template.pattern, tuple(recipe.labels.values())] == max(scores.values())
@@ -42,47 +72,47 @@ def test_template_and_labels_are_the_best_on_development_sentences(name):
 
 def test_the_word_pairs_share_the_template_that_is_best_on_the_three_together():
     scores = dev_scores()
-    together = {tried: sum(scores[name][tried] for name in results.FREE) for tried in scores["past"]}
-    assert {(tasks.TASKS[name].template.pattern, ()) for name in results.FREE} == {max(together, key=together.get)}
+    together = {tried: sum(scores[name][tried] for name in FREE) for tried in scores["past"]}
+    assert {(tasks.TASKS[name].template.pattern, ()) for name in FREE} == {max(together, key=together.get)}
 
 
 def test_in_context_beats_zero_shot_where_the_course_says_so():
     """On at least two classification tasks, and on every word-pair task, with an interval that excludes 0."""
-    better = [name for name in results.CLASSIFIED if results.gain(name, "calibrated")[1] > 0]
+    better = [name for name in CLASSIFIED if accuracy.gain(name, "calibrated")[1] > 0]
     assert len(better) >= 2
-    assert all(results.gain(name)[1] > 0 for name in results.FREE)
+    assert all(accuracy.gain(name)[1] > 0 for name in FREE)
 
 
-@pytest.mark.parametrize("name", [*results.CLASSIFIED, *results.FREE])
+@pytest.mark.parametrize("name", [*CLASSIFIED, *FREE])
 def test_a_rate_at_the_edge_of_what_was_tried_is_said_to_be(name):
-    note = (results.FOLDER / "README.md").read_text(encoding="utf-8").split("At the edge of what was tried:")[1]
-    edge = results.best_rate(name) in (min(results.RATES["sgd"]), max(results.RATES["sgd"]))
+    note = (study.FOLDER / "README.md").read_text(encoding="utf-8").split("At the edge of what was tried:")[1]
+    edge = accuracy.best_rate(name) in (min(accuracy.LEARNING_RATES["sgd"]), max(accuracy.LEARNING_RATES["sgd"]))
     assert edge == (f"`{name}`" in note.split(".")[0])
 
 
 def test_a_fact_is_a_number_with_its_interval():
-    assert results.fact("gain past").count("to") == 1
-    assert results.fact("estimate past in_context").startswith("0.")
+    assert facts.fact("gain past").count("to") == 1
+    assert facts.fact("estimate past in_context").startswith("0.")
 
 
 def test_the_readme_shows_what_was_recorded():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for table in (results.table(), *map(results.fact, ("one step", "patches", "lm", "pretrained test"))):
+    for table in (facts.fact("three ways"), *map(facts.fact, ("one step", "patches", "lm", "pretrained test"))):
         assert table in readme
 
 
 def test_the_first_layer_holds_what_cannot_have_been_learned():
     """There the prompt changes no score of the query on itself, and no query vector depends on training."""
-    for name in results.INSIDE:
-        assert results.layers(name, "sim_am before")[:, 0] == pytest.approx(1, abs=1e-3)
-        first, untouched = (results.layers(name, series)[:, 0] for series in ("kendall", "kendall untouched"))
+    for name in inside.CLOSELY:
+        assert inside.layers(name, "sim_am before")[:, 0] == pytest.approx(1, abs=1e-3)
+        first, untouched = (inside.layers(name, series)[:, 0] for series in ("kendall", "kendall untouched"))
         assert first == pytest.approx(untouched, abs=1e-3)
 
 
 def test_recorded_answers_inside_are_those_of_the_three_ways():
     """The same cells measured twice, on two days, give the same answers; not where finetuning multiplies rounding."""
-    three = {(row["cell"]["task"], row["cell"]["seed"]): row["result"] for row in results.read("three_ways")}
-    rows = [row for row in results.read("inside") if row["cell"]["at"] == "answer"]
+    three = {(row["cell"]["task"], row["cell"]["seed"]): row["result"] for row in accuracy.THREE_WAYS.rows()}
+    rows = inside.INSIDE.rows(at="answer")
     assert len(rows) >= 24
     for row in rows:
         expected = three[row["cell"]["task"], row["cell"]["seed"]]
@@ -96,17 +126,17 @@ def test_recorded_answers_inside_are_those_of_the_three_ways():
 
 def test_a_millionth_of_the_rate_is_nothing_to_mr_and_much_to_past():
     """What the course says of rounding: finetuning is steady on `mr` and not on `past`."""
-    changes = {task: changes for task, (changes, _) in results.against_loss("sim_aou raw").items()}
+    changes = {task: changes for task, (changes, _) in inside.against_loss("sim_aou raw").items()}
     assert np.ptp(changes["mr"]) < 0.5 < 5 < np.ptp(changes["past"])
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(results.fact(f"rank past {series}") in readme for series in ("sim_aou raw", "sim_am after"))
+    assert all(facts.fact(f"rank past {series}") in readme for series in ("sim_aou", "sim_aou raw", "sim_am after"))
 
 
-@pytest.mark.parametrize(("inputs", "n", "d"), results.DESIGNS)
+@pytest.mark.parametrize(("inputs", "n", "d"), one_step.DESIGNS)
 def test_every_trained_layer_is_the_best_single_step(inputs, n, d):
     """Five seeds and more: loss within 0.1 %, predictions correlated at 0.999 and more, rates within 2 % of theory."""
     design, lr = {"inputs": inputs, "n": n, "d": d}, regression.theory(n, d, inputs)[0]
-    rows = [row for row in results.read("one_step") if row["cell"].items() >= design.items()]
+    rows = one_step.ONE_STEP.rows(**design)
     assert len({row["cell"]["seed"] for row in rows}) >= 5
     for found in (row["result"] for row in rows):
         assert found["learned"] == pytest.approx(found["best"], rel=1e-3)
@@ -117,11 +147,11 @@ def test_every_trained_layer_is_the_best_single_step(inputs, n, d):
 def test_shares_of_examples_by_hand():
     """Softmax of log 1, log 2, log 1 over two examples of one and two tokens: a quarter and three quarters."""
     scores = torch.tensor([[[1.0, 2.0, 1.0]]]).log()
-    torch.testing.assert_close(results.by_example(scores, [1, 2]), torch.tensor([[[0.25, 0.75]]]))
+    torch.testing.assert_close(metrics.example_shares(scores, [1, 2]), torch.tensor([[[0.25, 0.75]]]))
 
 
 def test_an_undefined_layer_is_recorded_as_null():
-    assert results.per_layer(torch.tensor([[0.5, float("nan")], [0.25, 1.0]])) == [0.375, None]
+    assert inside.per_layer(torch.tensor([[0.5, float("nan")], [0.25, 1.0]])) == [0.375, None]
 
 
 def test_nulls_have_the_size_of_what_they_stand_beside():
@@ -134,7 +164,7 @@ def test_nulls_have_the_size_of_what_they_stand_beside():
     few, tuned = (
         replace(zsl, outputs=zsl.outputs + inside(s).outputs, query_scores=update.query_scores) for s in (2, 3)
     )
-    rows = results.compare(zsl, few, tuned)
+    rows = metrics.update_similarities(zsl, few, tuned)
     assert rows["rho icl"].mean().item() == pytest.approx(1, abs=0.05)
     assert rows["sim_aou"].mean().item() == pytest.approx(rows["sim_aou noise"].mean().item(), abs=0.02)
     assert rows["sim_aou raw"].mean().item() == pytest.approx(0, abs=0.02)
@@ -143,11 +173,118 @@ def test_nulls_have_the_size_of_what_they_stand_beside():
 
 
 def test_the_readme_shows_the_times_that_were_recorded():
-    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
-    import attention
-    import evaluation
-
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert evaluation.table() in readme
-    assert attention.table() in readme
-    assert results.inside_table() in readme
+    tables = (evaluation_cost.speed_table, attention_cost.attention_table, momentum_cost.momentum_table)
+    for table in (*tables, momentum_cost.steps_table, inside.inside_table):
+        assert table() in readme
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A study of four cells, recorded in a folder of its own."""
+    monkeypatch.setattr(study, "FOLDER", tmp_path)
+    monkeypatch.setattr(study, "OLDER", tmp_path / "older.json")
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    made = study.Study(
+        "squares", lambda: [{"lr": lr, "seed": s} for lr in (0.1, 0.2) for s in (0, 1)], square, ("dual",)
+    )
+    made.record()
+    return made
+
+
+def square(lr, seed):
+    return {"value": lr * lr + seed}
+
+
+def line(cell, value, **origin):
+    made = {"code": "0" * 12, "model": "m", "device": "d", "versions": {"torch": "1"}, "date": "2026-01-01"} | origin
+    return json.dumps({"cell": cell, "result": {"value": value}, "from": made}) + "\n"
+
+
+def add(found, text):
+    with found.path.open("a", encoding="utf-8") as out:
+        out.write(text)
+
+
+def test_a_stopped_run_goes_on_and_a_whole_one_measures_nothing(elsewhere, capsys):
+    before = elsewhere.path.read_text()
+    elsewhere.path.write_text("".join(before.splitlines(keepends=True)[:2]))
+    elsewhere.record()
+    assert [row["cell"] for row in elsewhere.lines()] == list(elsewhere.cells())
+    elsewhere.record()
+    assert "all 4 cells are recorded" in capsys.readouterr().out
+
+
+def test_lines_of_another_rate_or_another_code_are_not_averaged_in(elsewhere):
+    """Adding lines at another rate used to average both, silently."""
+    values = [row["result"]["value"] for row in elsewhere.rows(lr=0.2)]
+    add(elsewhere, line({"lr": 0.3, "seed": 0}, 9.0) + line({"lr": 0.2, "seed": 0}, 9.0))
+    assert [row["result"]["value"] for row in elsewhere.rows(lr=0.2)] == values
+    assert elsewhere.frame().value.max() < 9
+    with pytest.raises(CourseError, match=r"Nothing is recorded in 'squares' for lr 0\.3"):
+        elsewhere.rows(lr=0.3)
+
+
+def test_the_source_names_every_date_model_and_code_of_the_rows_shown(elsewhere, capsys):
+    lines = elsewhere.path.read_text().splitlines(keepends=True)
+    elsewhere.path.write_text("".join(lines[:2]))
+    add(
+        elsewhere,
+        line({"lr": 0.2, "seed": 0}, 1.0) + line({"lr": 0.2, "seed": 1}, 2.0, date="2026-02-02", model="other"),
+    )
+    capsys.readouterr()
+    elsewhere.show_source(lr=0.2)
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in ("2026-01-01 / 2026-02-02", "m / other", "code 000000000000;"))
+    elsewhere.show_source(lr=0.1)
+    assert "2026-01-01" not in capsys.readouterr().out
+
+
+def test_older_lines_stand_for_todays_code_only_once_a_cell_measured_again_agrees(elsewhere):
+    old = line({"lr": 0.1, "seed": 0}, 0.01) + line({"lr": 0.1, "seed": 1}, 1.01)
+    elsewhere.path.write_text(old)
+    assert elsewhere.agrees("0" * 12) != elsewhere.code()
+    study.agree(elsewhere, catalogue.differs)
+    assert elsewhere.agrees("0" * 12) == elsewhere.code()
+    elsewhere.path.write_text(line({"lr": 0.1, "seed": 0}, 0.02, code="1" * 12))
+    with pytest.raises(CourseError, match="has changed the numbers"):
+        study.agree(elsewhere, catalogue.differs)
+    assert elsewhere.agrees("1" * 12) == "1" * 12
+
+
+@pytest.mark.parametrize(
+    ("recorded", "again", "apart"),
+    [
+        ({"right": "0101", "loss": 1.0}, {"right": "0100", "loss": 1.0001}, False),
+        ({"right": "0101"}, {"right": "0110"}, True),
+        ({"loss": 1.0}, {"loss": 1.1}, True),
+        ({"layers": [0.1, None]}, {"layers": [0.1, None]}, False),
+        ({"layers": [0.1, None]}, {"layers": [0.1, 0.2]}, True),
+        ({"loss": 1.0}, {}, True),
+    ],
+)
+def test_near_is_near_and_far_is_said(recorded, again, apart):
+    assert bool(catalogue.differs(recorded, again)) == apart
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "cell"), [("depth", 0), ("one_step", 6), ("rounding", -3), ("three_ways", 0)])
+def test_a_cell_measured_again_is_what_was_recorded(name, cell):
+    found = catalogue.STUDIES[name]
+    row = found.rows()[cell]
+    assert catalogue.differs(row["result"], found.measured(row["cell"])["result"]) == ""
+
+
+def test_a_cell_in_a_process_of_its_own():
+    (row,) = [row for row in catalogue.STUDIES["attention"].rows() if row["cell"]["n"] == 128][:1]
+    again = catalogue.STUDIES["attention"].measured(row["cell"])
+    assert again["cell"] == row["cell"]
+    assert 0 < again["result"]["seconds"] < 1
+    assert again["from"]["command"] == "python -m helpers results attention"
+
+
+def test_an_unknown_key_or_study_names_the_nearest():
+    with pytest.raises(CourseError, match="'gain past'"):
+        facts.fact("gain pasts")
+    with pytest.raises(CourseError, match="three_ways"):
+        catalogue.find("three_way")

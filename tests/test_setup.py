@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ BARE = [
         "__main__.py",
         "support/__init__.py",
         "course/__init__.py",
+        "course/pip.py",
         "course/setup.py",
         "course/verbs.py",
     )
@@ -226,6 +228,50 @@ def test_pip_that_fails_is_quoted(monkeypatch):
     assert not setup._pip("--no-index", "nothing-of-that-name==1.0", must=False)
 
 
+PLACES = {"user": "1", "target": "elsewhere", "prefix": "elsewhere", "root": "elsewhere"}
+
+
+@pytest.fixture(scope="module")
+def bare_environment(tmp_path_factory):
+    """A real environment with a real pip, and a wheel to install there."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder / ".venv", with_pip=True)
+    wheel = folder / "nothing_much-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        info = "nothing_much-1.0.dist-info"
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: nothing_much\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return folder / ".venv", wheel
+
+
+@pytest.mark.parametrize(
+    ("setting", "written"), [*((name, "in the environment") for name in PLACES), ("user", "in a file")]
+)
+def test_pip_installs_into_the_environment_whatever_its_settings(
+    bare_environment, monkeypatch, tmp_path, setting, written
+):
+    folder, wheel = bare_environment
+    monkeypatch.setattr(setup, "python", lambda: folder / "bin" / "python")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    if written == "in a file":
+        (tmp_path / "pip.conf").write_text(f"[install]\n{setting} = {PLACES[setting]}\n")
+    else:
+        monkeypatch.setenv(f"PIP_{setting.upper()}", PLACES[setting])
+    setup._pip("--no-index", "--no-deps", "--force-reinstall", wheel)
+    installed = [*folder.rglob("nothing_much-1.0.dist-info")]
+    assert len(installed) == 1
+    shutil.rmtree(installed[0])
+
+
+def test_pip_that_refuses_is_not_the_network(monkeypatch):
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with pytest.raises(CourseError, match="Installing stopped: ERROR: Invalid requirement") as caught:
+        setup._pip("--no-index", "no requirement at all")
+    assert "network" not in two_lines(caught.value)
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A checkout of its own, run by a Python that is in no environment; making one takes no time."""
@@ -256,6 +302,23 @@ def test_the_environment_is_the_checkouts_own_unless_one_is_active(checkout, mon
     assert checkout / ".venv" in setup.python().parents
     monkeypatch.setenv("COLAB_RELEASE_TAG", "1")
     assert setup.python() == Path(sys.executable)
+
+
+def test_an_active_conda_environment_counts_only_if_its_python_runs(checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "miniconda3"))
+    assert checkout / ".venv" in setup.python().parents
+    monkeypatch.setenv("CONDA_PREFIX", "")
+    assert checkout / ".venv" in setup.python().parents
+    monkeypatch.setenv("CONDA_PREFIX", sys.prefix)
+    assert setup.python() == Path(sys.executable)
+
+
+def test_another_conda_environment_is_not_ready_because_one_was(checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("CONDA_PREFIX", sys.prefix)
+    setup.environment()
+    assert setup.ready()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "another" / "bin" / "python"))
+    assert not setup.ready()
 
 
 def test_a_finished_set_up_is_ready_and_a_second_does_nothing(checkout, quick_venv):
@@ -292,7 +355,7 @@ def test_an_interrupted_renewal_is_not_ready(checkout, quick_venv, monkeypatch):
 
 
 def test_somebody_elses_environment_is_completed_not_replaced(checkout, monkeypatch):
-    monkeypatch.setenv("CONDA_PREFIX", "/conda")
+    monkeypatch.setenv("CONDA_PREFIX", sys.prefix)
     monkeypatch.setattr(setup, "_create", lambda: pytest.fail("made an environment"))
     setup.environment()
     assert setup.ready()

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from helpers import tasks
@@ -102,3 +103,31 @@ def test_relabel_changes_words_and_nothing_else():
     assert [task.labels.index(d.label) for d in task.demos] == [new.labels.index(d.label) for d in new.demos]
     assert [d.text for d in task.queries] == [d.text for d in new.queries]
     assert {d.label for d in new.demos} == {"A", "B"}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["Review: {text}", "{label}: {text}", "{text} -> {Label}", "{label}", "", "{text} {label} {label}", "{text"],
+)
+def test_a_template_without_text_or_with_its_label_elsewhere_is_refused(pattern):
+    with pytest.raises(ValueError, match=r"it must have \{text\}, then \{label\} once"):
+        tasks.Template(pattern)
+
+
+def test_a_template_may_show_its_text_twice_and_go_on_after_the_label():
+    assert tasks.Template("{text}\n{text} {{so}} -> {label}.").separator == "\n"
+
+
+def test_equal_labels_are_refused_and_so_are_too_few():
+    task = tasks.load("mr", shots=4, queries=4)
+    with pytest.raises(ValueError, match="two that are equal can't be told apart"):
+        tasks.relabel(task, ("good", "good"))
+    with pytest.raises(ValueError, match="has 2 labels; 1 new words were given"):
+        tasks.relabel(task, ("good",))
+
+
+def test_numbers_of_numpy_are_numbers():
+    made = tasks.load("past", shots=np.int64(4), seed=np.int64(3), queries=np.int32(5))
+    assert made == tasks.load("past", shots=4, seed=3, queries=5)
+    with pytest.raises(ValueError, match="shots=True"):
+        tasks.load("past", shots=True)

@@ -1,4 +1,4 @@
-"""Exercises and what is said of an attempt: `check` in a notebook, `verdict` as a record, `grade` for a grader."""
+"""Exercises and the verdict on an attempt: `check` in a notebook, `verdict` as a record, `grade` for a grader."""
 
 from helpers.check import exercises  # noqa: F401  they register themselves
 from helpers.check.display import break_it, check

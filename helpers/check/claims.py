@@ -99,7 +99,7 @@ def equals(out: Tensor, expected: Tensor, says: str, mistakes: Mistakes | None =
     if close(out, expected, EXACT):
         return Claim(says, expected=expected, mistakes=mistakes)
     broken = _difference(out, expected)
-    mistake = next((said for said, wrong in mistakes.items() if close(out, wrong(), ALIKE)), "")
+    mistake = next((meaning for meaning, wrong in mistakes.items() if close(out, wrong(), ALIKE)), "")
     return Claim(says, broken, mistake, expected, mistakes)
 
 

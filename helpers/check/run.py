@@ -52,11 +52,11 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
 
     `watched` maps code that may not be run to its name, unless code in `allowed` runs it.
     """
-    given, said = copy.deepcopy(args), _Limited()
+    given, output = copy.deepcopy(args), _Limited()
     try:
         with (
             _counting() as counted,
-            _listening(said),
+            _listening(output),
             torch.enable_grad(),
             _limited(),
             _watching(watched, allowed) as used,
@@ -66,9 +66,9 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
             raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")
         if not same(given, args):
             raise Fault("It changes its input in place (`+=`, `x[...] =`, `fill_`): work on a new tensor.")
-        return Call(_plain(value), said.getvalue(), counted.made, counted.operations)
+        return Call(_plain(value), output.getvalue(), counted.made, counted.operations)
     except BaseException as error:
-        error.printed = said.getvalue()  # what it said before it failed
+        error.printed = output.getvalue()  # before it failed
         raise
 
 
@@ -86,16 +86,27 @@ def can_stop() -> bool:
     return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
 
 
-def same(a: object, b: object) -> bool:
-    """Equal in every bit, nan included, all the way down."""
+def same(a: object, b: object, relative: float = 0.0) -> bool:
+    """Equal all the way down, nan included; numbers to `relative` times the largest, in every bit by default."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.equal(a.nan_to_num(), b.nan_to_num()) and torch.equal(a.isnan(), b.isnan())
+        return a.shape == b.shape and a.dtype == b.dtype and _near(a, b, relative)
     if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(same(x, y, relative) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
-    both_nan = isinstance(a, float) and isinstance(b, float) and a != a and b != b
-    return type(a) is type(b) and (both_nan or bool(np.array_equal(a, b)))
+        return a.keys() == b.keys() and all(same(a[name], b[name], relative) for name in a)
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float | np.floating | np.ndarray) and np.asarray(a).dtype.kind == "f":
+        return same(torch.as_tensor(a), torch.as_tensor(b), relative)
+    return bool(np.array_equal(a, b))
+
+
+def _near(a: Tensor, b: Tensor, relative: float) -> bool:
+    """Equal to `relative` times the largest finite number of `b`; nan and infinity where the other has them."""
+    if not a.is_floating_point():
+        return torch.equal(a, b)
+    largest = b.abs()[b.isfinite()].max().item() if b.isfinite().any() else 0.0
+    return torch.allclose(a, b, rtol=0.0, atol=relative * largest, equal_nan=True)
 
 
 def _plain(value: object) -> object:
@@ -153,8 +164,8 @@ class _Limited(io.StringIO):
 
 
 @contextlib.contextmanager
-def _listening(said: io.StringIO) -> Iterator[None]:
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+def _listening(output: io.StringIO) -> Iterator[None]:
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         yield
 
 

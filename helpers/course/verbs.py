@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers.course import setup
-from helpers.support import ROOT, CourseError
+from helpers.support import ROOT, CourseError, replace_unprintable
 
 OUTSIDE = {}  # verbs that any Python can run
 INSIDE = {}  # verbs that run in the course's environment
@@ -102,29 +102,18 @@ def lint(rest: list[str]) -> int:
 
 @verb(INSIDE)
 def results(rest: list[str]) -> int:
-    """measure what is not recorded yet [names]"""
-    from helpers.experiments import results
+    """measure what is not recorded yet [--again | --agree] [names]"""
+    from helpers.course import recorded
 
-    for name in rest or results.EXPERIMENTS:
-        results.record(name)
-    return 0
+    return recorded.main(rest)
 
 
 @verb(INSIDE)
 def bench(rest: list[str]) -> int:
-    """times beside other ways to do it, and how they grow [attention] [speed] [scale] [microscope] [momentum]"""
-    scripts = {"attention": ["attention.py"], "speed": ["evaluation.py", "speed"], "scale": ["evaluation.py", "scale"]}
-    scripts["microscope"] = ["microscope.py"]
-    scripts["momentum"] = ["momentum.py"]
-    for name in rest or scripts:
-        if name not in scripts:
-            raise CourseError(f"There is no benchmark called {name!r}.\nThere are: {', '.join(scripts)}")
-        script, *arguments = scripts[name]
-        command = [sys.executable, ROOT / "tests" / "benchmarks" / script, *arguments]
-        code = subprocess.run(command, cwd=ROOT).returncode
-        if code:
-            return code
-    return 0
+    """times beside other ways to do it, measured anew [attention] [public] [momentum] [speed] [scale] [microscope]"""
+    from helpers.course import recorded
+
+    return recorded.bench(rest)
 
 
 @verb(INSIDE)
@@ -135,7 +124,7 @@ def progress(rest: list[str]) -> int:
 
     for file in rest:
         progress.merge(Path(file))
-    print(report.table())
+    print(report.progress_table())
     return 0
 
 
@@ -154,6 +143,7 @@ def pytest(rest: list[str]) -> int:
 
 def main() -> int:
     """Run a verb where it belongs; a CourseError is two lines, not a traceback."""
+    replace_unprintable()
     verbs = {name.rstrip("_"): function for name, function in {**OUTSIDE, **INSIDE}.items()}
     listing = "\n".join(f"  {name:8} {function.__doc__}" for name, function in verbs.items())
     parser = argparse.ArgumentParser(

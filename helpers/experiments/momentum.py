@@ -1,27 +1,27 @@
-"""What momentum in attention buys, measured: language modelling on a manual, recall and regression learned in context.
+"""What momentum in attention buys a small model: language modelling on a manual, recall and regression in context.
 
-Each experiment is a grid of cells for `helpers/course/results.py`, seed by seed, so that a run that was stopped can be
-compared as far as it got: within a seed every kind of attention starts from the same weights and sees the same batches.
+The grids go seed by seed, so that a run that was stopped can be compared as far as it got: within a seed every kind of
+attention starts from the same weights and sees the same batches.
 """
 
 import functools
-import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import lm, metrics, regression
+from helpers import lm, metrics
+from helpers.experiments.study import Study
+from helpers.experiments.tables import markdown, minus
 from helpers.lm import LanguageModel, Shape, TrainingConfig
 from helpers.support import cache, training
-from helpers.support.provenance import code_hash
 
-CODE = code_hash("lm", "attention", "experiments.momentum")
 SEEDS = range(8)
 VARIANTS = {  # name: kind of attention, and its momentum
     "plain": ("softmax", 0.0),
@@ -159,51 +159,6 @@ def icl_regression(variant: str, seed: int) -> dict:
     return found | learned(model) | {"about": about(model, recipe, "drawn by the seed")}
 
 
-DEPTHS = (1, 2, 4, 8, 12)
-RATES, BETAS = [0.001 * rate for rate in range(10, 32, 2)], [0.1 * beta for beta in range(9)]
-
-
-def depth_cells() -> Iterator[dict]:
-    for seed in SEEDS:
-        yield from ({"layers": n, "momentum": way, "seed": seed} for n in DEPTHS for way in (False, True))
-
-
-def narrow(batch: int, seed: int) -> regression.Tasks:
-    """Regressions of 80 examples in ten dimensions, the condition number of whose inputs' covariance is 10."""
-    return regression.draw(batch, 80, 10, seed, scale=torch.logspace(0, -0.5, 10))
-
-
-def squared_errors(tasks: regression.Tasks, layers: int, lr: float, beta: float) -> Float[Tensor, " b"]:
-    """Of the queries, after so many layers that are gradient steps, with momentum β across them (6.4)."""
-    step = regression.gd_as_attention(torch.zeros(1, tasks.x.shape[1]), lr)
-    return (regression.predict([step] * layers, tasks, beta) - tasks.y).square()
-
-
-def depth(layers: int, momentum: bool, seed: int) -> dict:
-    """Median squared error on a thousand fresh tasks, rate and β chosen by the median on two hundred others."""
-    others, tasks = narrow(200, seed), narrow(1000, 1000 + seed)
-    tried = itertools.product(RATES, BETAS if momentum else [0.0])
-    lr, beta = min(tried, key=lambda numbers: squared_errors(others, layers, *numbers).median().item())
-    errors = squared_errors(tasks, layers, lr, beta).quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
-    return {"lr": round(lr, 3), "beta": round(beta, 1), "quartiles": [float(f"{error:.4g}") for error in errors]}
-
-
-def depth_table(rows: Sequence[dict]) -> str:
-    """For every number of layers the median error without and with momentum: median over the seeds, lowest–highest."""
-    lines = ["| layers | plain | momentum | plain ÷ momentum | rate, β |", "|---" * 5 + "|"]
-    for layers in DEPTHS:
-        ways = [
-            [row["result"] for row in rows if (row["cell"]["layers"], row["cell"]["momentum"]) == (layers, way)]
-            for way in (False, True)
-        ]
-        errors = np.array([[result["quartiles"][1] for result in way] for way in ways])
-        cells = [f"{np.median(way):.2g} ({way.min():.2g}–{way.max():.2g})" for way in errors]
-        ratio = np.median(errors[0] / errors[1])
-        chosen = f"{np.median([r['lr'] for r in ways[1]]):.3f}, {np.median([r['beta'] for r in ways[1]]):.1f}"
-        lines.append(f"| {layers} | {' | '.join(cells)} | {ratio:.3g} | {chosen} |")
-    return "\n".join(lines)
-
-
 def build(shape: Shape, variant: str, seed: int, kind: type[LanguageModel] = LanguageModel) -> LanguageModel:
     name, eta = VARIANTS[variant]
     return kind(replace(shape, attention=name, eta=eta), seed)
@@ -229,26 +184,25 @@ def learned(model: LanguageModel) -> dict:
 
 
 def about(model: nn.Module, recipe: TrainingConfig, data: object) -> dict:
-    """Model, data and code of one cell, for its line."""
+    """Model and data of one cell, for its line."""
     weights = list(model.state_dict().values())
     return {
         "model": f"{sum(w.numel() for w in model.parameters()):,} parameters, {asdict(model.shape)}",
         "recipe": asdict(recipe),
         "weights": cache.digest(*(w.numpy().tobytes() for w in weights))[:12],
         "data": cache.digest(*(x.numpy().tobytes() for x in data.values()) if isinstance(data, dict) else data)[:12],
-        "code": CODE[:12],
     }
 
 
-EXPERIMENTS = {
-    "lm": (cells(LANGUAGE), language),
-    "recall": (cells(RECALL), recall),
-    "icl_regression": (cells(REGRESSION), icl_regression),
-    "depth": (depth_cells, depth),
-}
+DECIDES = ("lm", "attention", "support.training", cells, build, binned, learned)
+LANGUAGE_STUDY = Study("lm", cells(LANGUAGE), language, (*DECIDES, material))
+RECALL_STUDY = Study("recall", cells(RECALL), recall, (*DECIDES, recalled, recall_logits))
+REGRESSION_STUDY = Study("icl_regression", cells(REGRESSION), icl_regression, (*DECIDES, Regressor, lines))
+STUDIES = (LANGUAGE_STUDY, RECALL_STUDY, REGRESSION_STUDY)
 
 
-# --- What the recorded lines say: `rows` are those of `results.read(NAME)`
+# --- What the lines say: `rows` are those of a study
+
 
 Reading = Callable[[dict], float | list[float]]
 
@@ -289,16 +243,34 @@ def estimate(values: np.ndarray) -> tuple:
     return (mean if mean.ndim else float(mean)), *metrics.bootstrap_interval(values)
 
 
-def table(rows: Sequence[dict], base: str = "plain", read: Reading = final_loss, digits: int = 3) -> str:
+def last(result: dict) -> float:
+    """Error after the most demonstrations."""
+    return by_demonstrations(result)[-1]
+
+
+def seeds_table(rows: Sequence[dict], base: str = "plain", read: Reading = final_loss, digits: int = 3) -> str:
     """Every variant: mean, paired difference from the base with its interval, and in how many seeds it is below."""
-    lines = ["| attention | mean | minus " + base + " | 95 % interval | lower in |", "|---" * 5 + "|"]
+    found = []
     for variant in dict.fromkeys(row["cell"]["variant"] for row in rows):
+        compared = [None] * 3
+        if variant != base:
+            apart = differences(rows, variant, base, read)
+            middle, low, high = estimate(apart)
+            compared = [f"{middle:+.{digits}f}", f"{low:+.{digits}f} to {high:+.{digits}f}"]
+            compared.append(f"{(apart < 0).sum()} of {len(apart)} seeds")
         mean = np.mean(list(measured(rows, variant, read).values()))
-        if variant == base:
-            lines.append(f"| {variant} | {mean:.{digits}f} | | | |")
-            continue
-        apart = differences(rows, variant, base, read)
-        middle, low, high = estimate(apart)
-        said = f"{middle:+.{digits}f} | {low:+.{digits}f} to {high:+.{digits}f}"
-        lines.append(f"| {variant} | {mean:.{digits}f} | {said} | {(apart < 0).sum()} of {len(apart)} seeds |")
-    return "\n".join(lines).replace("-0.", "−0.")
+        found.append([variant, f"{mean:.{digits}f}", *compared])
+    columns = ["attention", "mean", f"minus {base}", "95 % interval", "lower in"]
+    return markdown(pd.DataFrame(found, columns=columns)).replace("-0.", "−0.")
+
+
+def loss_gain(variant: str) -> str:
+    """Test loss of the small language model below plain attention's, with its interval over seeds."""
+    mean, low, high = estimate(-differences(LANGUAGE_STUDY.rows(), variant))
+    return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def loss_change(length: str) -> str:
+    """Test loss of the small language model with a learned η, minus plain attention's, at a length of context."""
+    apart = differences(LANGUAGE_STUDY.rows(), "η learned", read=lambda result: result[length]["loss"])
+    return minus(f"{apart.mean():.2f}")

@@ -1,7 +1,6 @@
 """What momentum does to a GPT that was trained without: a short finetuning on the manual, of η, of keys and values.
 
-Two grids for `helpers/course/results.py`. Within a seed every variant learns from the same windows and is asked
-the same.
+Within a seed every variant learns from the same windows and is asked the same.
 """
 
 import functools
@@ -9,17 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from helpers import gpt, icl, lm, metrics, tasks
+from helpers.experiments.study import Study
+from helpers.experiments.tables import markdown, with_interval, with_range
 from helpers.gpt import GPT
 from helpers.gpt import momentum as gpt_momentum
 from helpers.support import cache, training
-from helpers.support.provenance import code_hash
 
-CODE = code_hash("lm", "attention", "gpt.momentum", "experiments.pretrained")
 SEEDS, DEV_SEED = range(3), 1000
 LEARN = {  # variant: the groups of parameters that learn, each at its own rate
     "untrained": (),
@@ -59,7 +59,7 @@ def pretrained(model: GPT, variant: str, seed: int) -> dict:
     result |= {"test": window_losses(tuned, "test", WINDOWS)} | {task: answers(tuned, task, seed) for task in ASKED}
     result["etas"] = [rounded(eta.tolist()) for eta in gpt_momentum.etas(tuned.network)]
     data = cache.digest(*lm.corpus("train"), *lm.corpus("test"))[:12]
-    return result | {"about": {"weights": tuned.fingerprint(), "data": data, "code": CODE[:12], "window": WINDOW}}
+    return result | {"about": {"weights": tuned.fingerprint(), "data": data, "window": WINDOW}}
 
 
 def fresh(name: str, variant: str) -> GPT:
@@ -130,10 +130,29 @@ def rounded(values: Iterable[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
-EXPERIMENTS = {"pretrained_rates": (rate_cells, try_rate), "pretrained": (cells, pretrained)}
+DECIDES = (
+    "lm",
+    "support.training",
+    "attention",
+    "icl",
+    "gpt",
+    "tasks",
+    fresh,
+    finetune,
+    group,
+    text,
+    window_losses,
+    answers,
+    rounded,
+)
+PRETRAINED_RATES = Study("pretrained_rates", rate_cells, try_rate, DECIDES, real=True)
+PRETRAINED = Study("pretrained", cells, pretrained, DECIDES, real=True)
+STUDIES = (PRETRAINED_RATES, PRETRAINED)
 
 
-# --- What the recorded lines say: `rows` are those of `results.read("pretrained")`
+# --- What the lines say: `rows` are those of `PRETRAINED`
+
+SHOWN = {"untrained": "not finetuned"}  # as recorded: as shown
 
 
 def measured(rows: Sequence[dict], variant: str, what: str = "test") -> dict[int, np.ndarray]:
@@ -153,19 +172,19 @@ def difference(rows: Sequence[dict], variant: str, base: str, what: str = "test"
     return float(each.mean()), *metrics.bootstrap_interval(each)
 
 
-def table(rows: Sequence[dict], what: str = "test", bases: Sequence[str] = ("untrained", "keys and values")) -> str:
+def differences_table(
+    rows: Sequence[dict], what: str = "test", bases: Sequence[str] = ("untrained", "keys and values")
+) -> str:
     """Every variant: mean [lowest, highest seed], and the paired difference from each base with its interval."""
-    lines = [f"| learned | mean | {' | '.join(f'minus {base}' for base in bases)} |", "|---" * (2 + len(bases)) + "|"]
+    found = []
     for variant in [name for name in LEARN if measured(rows, name, what)]:
         seeds = [values.mean() for values in measured(rows, variant, what).values()]
-        cells = [variant, f"{np.mean(seeds):.3f} [{min(seeds):.3f}, {max(seeds):.3f}]"]
-        for base in bases:
-            apart = (
-                "" if base == variant else "{:+.3f} ({:+.3f} to {:+.3f})".format(*difference(rows, variant, base, what))
-            )
-            cells.append(apart.replace("-", "−"))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        apart = [
+            "" if base == variant else with_interval(difference(rows, variant, base, what), 3, "+") for base in bases
+        ]
+        found.append([SHOWN.get(variant, variant), with_range(seeds, 3), *apart])
+    columns = ["learned", "mean", *(f"minus {SHOWN.get(base, base)}" for base in bases)]
+    return markdown(pd.DataFrame(found, columns=columns))
 
 
 def learned_etas(rows: Sequence[dict], variant: str = "eta") -> Float[np.ndarray, "seeds layers heads"]:
@@ -175,11 +194,19 @@ def learned_etas(rows: Sequence[dict], variant: str = "eta") -> Float[np.ndarray
 
 def eta_table(rows: Sequence[dict], parts: int = 5) -> str:
     """Where η was learned: of each part of the layers its median, its largest, and how many are above .01, or at 0."""
-    lines = ["| learned | layers | median η | largest | above .01 | at 0 |", "|---" * 6 + "|"]
+    found = []
     for variant in [name for name in LEARN if "eta" in name and measured(rows, name)]:
         etas = learned_etas(rows, variant)
         for layers in np.array_split(np.arange(etas.shape[1]), parts):
             part = etas[:, layers]
-            cells = [variant, f"{layers[0] + 1}–{layers[-1] + 1}", f"{np.median(part):.3f}", f"{part.max():.3f}"]
-            lines.append(f"| {' | '.join(cells)} | {(part > 0.01).mean():.0%} | {(part == 0).mean():.0%} |")
-    return "\n".join(lines)
+            found.append(
+                {
+                    "learned": variant,
+                    "layers": f"{layers[0] + 1}–{layers[-1] + 1}",
+                    "median η": f"{np.median(part):.3f}",
+                    "largest": f"{part.max():.3f}",
+                    "above .01": f"{(part > 0.01).mean():.0%}",
+                    "at 0": f"{(part == 0).mean():.0%}",
+                }
+            )
+    return markdown(pd.DataFrame(found))

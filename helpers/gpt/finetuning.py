@@ -45,12 +45,20 @@ def restored(weights: Iterable[nn.Parameter]) -> Iterator[None]:
 
 @contextmanager
 def trainable(network: nn.Module, weights: dict[str, nn.Parameter]) -> Iterator[None]:
-    """Let only these weights learn, a fused one's query part not; restore every bit at the end, whatever happens."""
+    """Let only these weights learn, a fused one's query part not; restore every bit at the end, whatever happens.
+
+    Gradients flow also where they are switched off around it. Raises ValueError under inference mode, which has none.
+    """
+    if torch.is_inference_mode_enabled() or any(weight.is_inference() for weight in weights.values()):
+        raise ValueError(
+            "Under torch.inference_mode() there are no gradients: nothing made or used there can be finetuned.\n"
+            "Load the model and finetune it outside; torch.no_grad() may stay, or torch.set_grad_enabled(False)."
+        )
     everything = dict(network.named_parameters())
     asked = {name: weight.requires_grad for name, weight in everything.items()}
     fused = [weight for name, weight in weights.items() if ".c_attn." in name and len(weights) < len(everything)]
     hooks = []
-    with restored(weights.values()):
+    with restored(weights.values()), torch.enable_grad():
         try:
             for name, weight in everything.items():
                 weight.requires_grad_(name in weights)

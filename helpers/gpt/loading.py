@@ -2,23 +2,27 @@
 
 import difflib
 import hashlib
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from huggingface_hub import is_offline_mode, try_to_load_from_cache
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from helpers import DEFAULT_MODEL
 from helpers.gpt import momentum
 from helpers.support import cache
 
-KNOWN = {  # name: (where it comes from, parameters); the default comes with set-up, the others from the hub
-    DEFAULT_MODEL: ("set-up", 135e6),
-    "fairseq-1.3b": ("KoboldAI/fairseq-dense-1.3B", 1.3e9),  # the two models of Dai et al. (2022)
-    "fairseq-2.7b": ("KoboldAI/fairseq-dense-2.7B", 2.7e9),
-    "smollm2-1.7b": ("HuggingFaceTB/SmolLM2-1.7B", 1.7e9),
-    "gpt2": ("openai-community/gpt2", 124e6),
+KNOWN = {  # name: where it comes from; the default comes with set-up, the others from the hub
+    DEFAULT_MODEL: "set-up",
+    "fairseq-1.3b": "KoboldAI/fairseq-dense-1.3B",  # the two models of Dai et al. (2022)
+    "fairseq-2.7b": "KoboldAI/fairseq-dense-2.7B",
+    "smollm2-1.7b": "HuggingFaceTB/SmolLM2-1.7B",
+    "gpt2": "openai-community/gpt2",
 }
 
 
@@ -62,13 +66,19 @@ class GPT:
         return self.tokenizer(text, add_special_tokens=False).input_ids
 
     def fingerprint(self) -> str:
-        """A hash of every bit of every weight: two are equal only if the model is unchanged."""
-        seen = hashlib.blake2b(digest_size=16)
-        for weight in self.network.parameters():
-            seen.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return seen.hexdigest()
+        """A hash of every bit of every weight: two are equal only if the weights are unchanged."""
+        return bits(self.network.parameters())
 
 
+def bits(tensors: Iterable[Tensor]) -> str:
+    """A hash of every bit of every tensor."""
+    seen = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        seen.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return seen.hexdigest()
+
+
+@torch.inference_mode(False)  # weights made under inference mode could never be trained
 def load(
     name: str = "auto", device: str = "auto", dtype: str | torch.dtype = "auto", attention: str = "softmax"
 ) -> GPT:
@@ -84,33 +94,46 @@ def load(
     name = _choose(device) if name == "auto" else name
     source = _source(name)
     if dtype == "auto":
-        dtype = torch.float32 if free_memory(device) > 16 * KNOWN.get(name, ("", 135e6))[1] else torch.bfloat16
+        dtype = torch.float32 if _room(device, source) > 16 else torch.bfloat16
     elif isinstance(dtype, str):
         dtype = getattr(torch, dtype)
     logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, weights_only=True)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{name} is not on this machine, or only in part.\nSet HF_HUB_OFFLINE=0 before Python starts to let it be "
-            f"downloaded, or use the course's own model: gpt.load({DEFAULT_MODEL!r})."
-        ) from error
+    tokenizer = _pretrained(AutoTokenizer, source)
+    network = _pretrained(AutoModelForCausalLM, source, dtype=dtype, weights_only=True)
     network.to(device).eval().requires_grad_(False)
     if attention == "momentum":
         momentum.put_into(network)
     return GPT(network, tokenizer, name)
 
 
+def _pretrained(kind: type, source: str, **options: object) -> object:
+    """A tokenizer, network or configuration; asks the hub only where HF_HUB_OFFLINE=0 allows it.
+
+    Every call says so: transformers reads that variable once, which may have been before the course set it.
+    """
+    offline = is_offline_mode() or os.environ.get("HF_HUB_OFFLINE") != "0"
+    todo = "Set HF_HUB_OFFLINE=0 before Python starts to let it be downloaded" if offline else "Check name and network"
+    try:
+        return kind.from_pretrained(source, local_files_only=offline, **options)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{source} is not on this machine, or only in part.\n"
+            f"{todo}, or use the course's own model: gpt.load({DEFAULT_MODEL!r})."
+        ) from error
+
+
 def _choose(device: str) -> str:
     """The largest model worth having on this device that needs no download."""
-    from huggingface_hub import try_to_load_from_cache
-
     larger = "fairseq-1.3b"
-    here = isinstance(try_to_load_from_cache(KNOWN[larger][0], "config.json"), str)
-    return (
-        larger if here and device.startswith("cuda") and free_memory(device) > 8 * KNOWN[larger][1] else DEFAULT_MODEL
-    )
+    here = isinstance(try_to_load_from_cache(KNOWN[larger], "config.json"), str)
+    return larger if here and device.startswith("cuda") and _room(device, KNOWN[larger]) > 8 else DEFAULT_MODEL
+
+
+def _room(device: str, source: str) -> float:
+    """Free bytes on this device for each parameter that the model's configuration asks for."""
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(_pretrained(AutoConfig, source))
+    return free_memory(device) / network.num_parameters()
 
 
 def free_memory(device: str) -> float:
@@ -128,7 +151,7 @@ def _source(name: str) -> str:
             )
         return str(here)
     if name in KNOWN:
-        return KNOWN[name][0]
+        return KNOWN[name]
     if Path(name).is_dir() or "/" in name:
         return name
     near = difflib.get_close_matches(name.lower(), KNOWN, n=3, cutoff=0.3) or sorted(KNOWN)

@@ -1,8 +1,12 @@
 """What every room may use: where things lie, errors for people, cache, shape checks, number formats, progress.
 
-This file and `places` need the standard library only: set-up reads them before anything is installed.
+This file needs the standard library only: set-up reads it before anything is installed.
 """
 
+from __future__ import annotations  # a Python too old for `X | Y` still gets as far as being told so
+
+import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -10,3 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class CourseError(Exception):
     """Something a person can mend: the first line says what happened and what it means, the second what to do."""
+
+
+def named_path(variable: str) -> Path | None:
+    """The path in an environment variable, from the course's folder where it is relative; None if unset or empty."""
+    value = os.environ.get(variable, "").strip()
+    return ROOT / os.path.expanduser(value) if value else None
+
+
+def replace_unprintable() -> None:
+    """From here on a terminal shows "?" for characters that its encoding lacks, instead of raising an error."""
+    if getattr(sys.stdout, "errors", None) in ("strict", "surrogateescape") and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")

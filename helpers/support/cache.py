@@ -1,19 +1,24 @@
 """The one folder where the course keeps what it fetched and computed; a file is written there whole or not at all."""
 
+import functools
 import hashlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+
+from helpers.support import named_path
 
 
 def folder(*parts: str) -> Path:
     """The user's cache folder, or what `COURSE_CACHE` names; `parts` are appended, nothing is created."""
-    if "COURSE_CACHE" in os.environ:
-        return Path(os.environ["COURSE_CACHE"]).expanduser().joinpath(*parts)
+    chosen = named_path("COURSE_CACHE")
+    if chosen:
+        return chosen.joinpath(*parts)
     from platformdirs import user_cache_path  # set-up installs it
 
     return user_cache_path("icl-as-gradient-descent").joinpath(*parts)
@@ -26,9 +31,10 @@ def whole(target: Path) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
     try:
         yield scratch / target.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(scratch / target.name, target)
+        made = scratch / target.name
+        if target.is_dir() and made.is_dir():
+            os.replace(target, scratch / "old")  # deleted only when the new one is in its place
+        os.replace(made, target)
     except Exception as error:
         if told := re.search(r"([^:]+) \(os error (\d+)\)", str(error)):  # safetensors and tokenizers, of a full disk
             raise OSError(int(told[2]), told[1].strip()) from error
@@ -57,34 +63,74 @@ def evaluation(key: tuple) -> Path:
     return folder("evaluations", f"{digest(*key)}.safetensors")
 
 
-KEEP = True
+_BYPASSED = ContextVar("bypassed", default=False)
+LIMIT = 2_000_000_000  # bytes of evaluations; what was read longest ago goes first
 
 
 @contextmanager
-def unkept() -> Iterator[None]:
-    """Within, what is computed is not kept: for sweeps whose internals would fill a disk."""
-    global KEEP
-    KEEP = False
+def bypassed() -> Iterator[None]:
+    """Within, everything is computed: no evaluation is read or kept."""
+    former = _BYPASSED.set(True)
     try:
         yield
     finally:
-        KEEP = True
+        _BYPASSED.reset(former)
 
 
-def remember(compute: Callable[[], dict], key: tuple) -> dict:
-    """`compute()`, a dict of tensors, kept by content: `key` must hold everything that the result depends on."""
-    from safetensors.torch import load_file, save_file
+def remember(compute: Callable[[], dict], key: tuple | None) -> dict:
+    """`compute()`, a dict of tensors, kept by content: `key` must hold everything that the result depends on.
 
+    Without a key the result is neither read nor kept. An entry that can't be read is computed again and replaced.
+    """
+    if key is None or _BYPASSED.get():
+        return compute()
     path = evaluation(key)
-    if path.exists():
+    kept = _read(path)
+    return _keep(compute(), path) if kept is None else kept
+
+
+def _read(path: Path) -> dict | None:
+    """The tensors of an entry, in memory only as far as they are looked at; None where there is none that is whole."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(path, "pt") as entry:
+            if (entry.metadata() or {}).get("entry") != path.stem:  # another program's file, or a renamed one
+                return None
+        with suppress(OSError):
+            os.utime(path)
         return load_file(path)
-    result = compute()
-    if not KEEP:
-        return result
+    except (OSError, SafetensorError):
+        return None
+
+
+def _keep(result: dict, path: Path) -> dict:
+    """The result as its entry has it, or as it is where it can't be kept, which is said."""
+    from safetensors.torch import save_file
+
     try:
         with whole(path) as scratch:
-            save_file({name: tensor.contiguous() for name, tensor in result.items()}, scratch)
+            save_file({name: t.contiguous() for name, t in result.items()}, scratch, {"entry": path.stem})
+        prune(path.parent, LIMIT)
     except OSError as error:  # a full or read-only disk costs the memory, never the result
-        print(f"Note: this result could not be kept for next time ({error.strerror}).")
-        return result
-    return load_file(path)  # in memory only as far as it is looked at
+        _note(f"Note: this result could not be kept for next time ({error.strerror or error}).")
+    return _read(path) or result
+
+
+_note = functools.cache(print)  # each message once
+
+
+def prune(evaluations: Path, limit: int) -> None:
+    """Delete the entries that were read longest ago, until those left fit into `limit` bytes."""
+    entries = []
+    for path in evaluations.rglob("*.safetensors"):  # also the half of one that a killed process left
+        with suppress(OSError):  # another process was faster
+            entries.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= limit:
+            return
+        with suppress(OSError):
+            path.unlink()
+            total -= size

@@ -3,6 +3,8 @@
 from IPython import get_ipython
 from IPython.display import display
 
+from helpers.support import replace_unprintable
+
 
 def in_jupyter() -> bool:
     """Whether a page is there to show more than text."""
@@ -14,4 +16,5 @@ def show(thing: object) -> None:
     if in_jupyter():
         display(thing)
     else:
+        replace_unprintable()
         print(thing)

@@ -3,20 +3,23 @@
 import ast
 import functools
 import hashlib
+import inspect
 import io
+import textwrap
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.support import ROOT
 
 
 @functools.cache
-def code_hash(*modules: str) -> str:
-    """128 bits over the code of modules of `helpers`, named as in "icl", "gpt.scoring", or "gpt" for all of a room."""
-    found = sorted({file for module in modules for file in _files(module)})
-    return hashlib.sha256("\x1f".join(bare(file.read_text(encoding="utf-8")) for file in found).encode()).hexdigest()[
-        :32
-    ]
+def code_hash(*parts: str | Callable) -> str:
+    """128 bits over code: functions, and modules of `helpers`, as "icl", "gpt.scoring", or "gpt" for all of a room."""
+    files = sorted({file for part in parts if isinstance(part, str) for file in _files(part)})
+    sources = [file.read_text(encoding="utf-8") for file in files]
+    sources += [textwrap.dedent(inspect.getsource(part)) for part in parts if not isinstance(part, str)]
+    return hashlib.sha256("\x1f".join(map(bare, sources)).encode()).hexdigest()[:32]
 
 
 def _files(module: str) -> list[Path]:

@@ -22,8 +22,8 @@ def predict(key: str, question: str = "", options: list[str] | None = None, choo
     ASKED[key] = options
     if choose is not None:
         chosen = _chosen(choose, options)
-        progress.predict(key, chosen)
-        print(f"Kept: {chosen}")
+        if progress.predict(key, chosen):
+            print(f"Kept: {chosen}")
         return
     listed = "".join(f"<li>{html.escape(option)}</li>" for option in options)
     still = f"<b>Predict first.</b> {html.escape(question)}<ol>{listed}</ol>"
@@ -57,8 +57,13 @@ def _buttons(key: str, question: str, options: list[str]) -> "ipywidgets.Widget"
 
     def keep(_: object) -> None:
         if choice.value is not None:
-            progress.predict(key, choice.value, reason.value)
-            kept.value = "<small>Kept. You may change it until you know better.</small>"
+            done = progress.predict(key, choice.value, reason.value)
+            message = (
+                "Kept. You may change it until you know better."
+                if done
+                else "Not kept: `python -m helpers doctor` says why."
+            )
+            kept.value = f"<small>{message}</small>"
 
     choice.observe(keep, "value")
     reason.observe(keep, "value")

@@ -224,11 +224,6 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # %% [markdown]
 # ## 10 · Clean up, and go on
 #
-# A model takes half a gigabyte of memory for as long as its notebook is open. This gives it back:
-
-# %%
-del model
-print("memory released")
-
-# %% [markdown]
+# A model takes half a gigabyte of memory for as long as its notebook's kernel runs. *Kernel → Shut Down Kernel* gives it back.
+#
 # **Next:** [01 · linear attention](01_linear_attention.ipynb), the first page where you write code yourself.

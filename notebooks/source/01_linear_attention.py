@@ -12,7 +12,7 @@ import torch
 from helpers import attention, gpt, plots
 from helpers.check import break_it, check
 from helpers.course import assets
-from helpers.experiments import results
+from helpers.experiments import attention_cost
 from helpers.support import formats
 from helpers.widgets import predict, reveal
 
@@ -278,9 +278,9 @@ break_it(short_memory, attention.linear_attention, counterexample)
 # **Recorded** on two cores, 8 heads of width 64, forward:
 
 # %%
-costs = results.lengths()
+costs = attention_cost.lengths()
 plots.lines(costs, "tokens n", "seconds a call", "Measured: softmax and the table bend up, the others hardly", log="xy")
-results.show_source("attention")
+attention_cost.ATTENTION.show_source()
 
 # %% [markdown]
 # Operations grow as $n^2$ for softmax and the table, as $n$ for the others; the exponents in the legend are of measured *seconds*, in the

@@ -465,7 +465,3 @@ print("  ".join(f"{word!r} {part:.0%}" for word, part in zip(words, share.mean(1
 #
 # **What comes next.** A gradient step writes errors ⊗ inputs into a matrix; attention writes values ⊗ keys.
 # [03 · Meta-gradients](03_meta_gradients.ipynb) reads the second as the first.
-
-# %%
-del model
-print("memory released")

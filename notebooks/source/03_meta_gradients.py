@@ -366,7 +366,7 @@ predict(
 
 # %% tags=["nbval-ignore-output"]
 learned = regression.learn(n=10, d=10, seed=0)
-test = regression.draw(100_000, 10, 10, seed=10**6)
+test = regression.random_problems(100_000, 10, 10, seed=10**6)
 lr = regression.best_step_size(test.inputs, test.targets, test.x, test.y)
 step = regression.gd_as_attention(torch.zeros(1, 10), lr)
 said = {"learned layer": regression.predict(learned.layers, test), "best single step": regression.predict([step], test)}
@@ -460,7 +460,7 @@ except ValueError as error:
 scales = (0.5, 0.75, 1, 1.25, 1.5, 2)
 errors = {"learned layer": [], "the same single step": []}
 for scale in scales:
-    other = regression.draw(20_000, 10, 10, seed=7, scale=scale)
+    other = regression.random_problems(20_000, 10, 10, seed=7, scale=scale)
     for name, layers in zip(errors, (learned.layers, [step]), strict=True):
         errors[name].append(regression.loss(regression.predict(layers, other), other) / other.y.square().mean().item())
 shown = {name: (torch.tensor(scales).numpy(), torch.tensor(values).numpy()) for name, values in errors.items()}
@@ -603,7 +603,3 @@ reveal("mean", "one, saw. The other five get the past tense of some other verb."
 
 # %% [markdown]
 # **What comes next.** [04 · in context against finetuned](04_icl_vs_finetuning.ipynb): the same GPT, really finetuned, and compared from inside.
-
-# %%
-del model
-print("memory released")

@@ -13,7 +13,7 @@ from numpy.polynomial import Polynomial
 from helpers import attention, gpt, lm, plots, regression
 from helpers.check import break_it, check
 from helpers.course import assets
-from helpers.experiments import momentum, results
+from helpers.experiments import depth, momentum
 from helpers.gpt import momentum as gpt_momentum
 from helpers.gpt import patches
 from helpers.support import formats
@@ -272,7 +272,7 @@ for name, model in models.items():
 # {result:lm}
 
 # %%
-rows, apart = results.read("lm"), {}
+rows, apart = momentum.LANGUAGE_STUDY.rows(), {}
 for name in ("η = 0.5", "η = 0.9", "η learned", "recency", "convolution"):
     values = momentum.differences(rows, name)
     apart[name] = (values, momentum.estimate(values))
@@ -330,8 +330,8 @@ for name in ("plain", "η learned", "recency"):
 
 
 # %%
-def by_demonstrations(name, counts, xlabel, title):
-    rows, shown = results.read(name), {}
+def by_demonstrations(study, counts, xlabel, title):
+    rows, shown = study.rows(), {}
     for variant in dict.fromkeys(row["cell"]["variant"] for row in rows):
         found = momentum.measured(rows, variant, momentum.by_demonstrations).values()
         values = torch.stack([torch.tensor(value) for value in found]).numpy()
@@ -340,9 +340,9 @@ def by_demonstrations(name, counts, xlabel, title):
 
 
 title = "Regression: a learned η and none can’t be told apart; momentum-linear hardly learns"
-by_demonstrations("icl_regression", range(9), "demonstrations", title)
+by_demonstrations(momentum.REGRESSION_STUDY, range(9), "demonstrations", title)
 title = "Recall is hardly learned by any; momentum in softmax attention takes two points off at most"
-by_demonstrations("recall", momentum.PAIRS, "pairs shown", title)
+by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 
 # %% [markdown]
 # **What you should see.** *Regression*: least squares would be at 0 from two pairs on; no model here comes near. Eight seeds do not tell a learned $\eta$ from none, though every seed gives a first-layer head an
@@ -394,7 +394,7 @@ check(heavy_ball_layers)
 # {solution:heavy_ball_layers}
 
 # %%
-task = momentum.narrow(1, seed=3)
+task = depth.narrow(1, seed=3)
 inputs, targets, x = (part[0].double() for part in (task.inputs, task.targets, task.x))
 w = torch.zeros(10, dtype=torch.float64, requires_grad=True)
 sgd = torch.optim.SGD([w], lr=0.02, momentum=0.3)
@@ -416,22 +416,22 @@ predict(
 )
 
 # %%
-tasks = momentum.narrow(1000, seed=7)
+tasks = depth.narrow(1000, seed=7)
 for beta, lr in ((0.0, 0.018), (0.3, 0.024)):
-    errors = momentum.squared_errors(tasks, 8, lr, beta)
+    errors = depth.squared_errors(tasks, 8, lr, beta)
     print(f"8 layers, rate {lr}, β = {beta}: median squared error {errors.median():.5f},", end=" ")
     print(f"mean {errors.mean():.1f}; worse than saying 0: {(errors > tasks.y.square()).double().mean():.1%}")
 
 # %%
-rows, shown = results.read("depth"), {}
+rows, shown = depth.DEPTH.rows(), {}
 for name, way in (("plain layers", False), ("momentum across layers", True)):
     medians = [
         [row["result"]["quartiles"][1] for row in rows if (row["cell"]["layers"], row["cell"]["momentum"]) == (n, way)]
-        for n in momentum.DEPTHS
+        for n in depth.DEPTHS
     ]
     of_seeds = torch.tensor(medians)
     ends = (of_seeds.min(1).values.numpy(), of_seeds.max(1).values.numpy())
-    shown[name] = (torch.tensor(momentum.DEPTHS).numpy(), of_seeds.median(1).values.numpy(), *ends)
+    shown[name] = (torch.tensor(depth.DEPTHS).numpy(), of_seeds.median(1).values.numpy(), *ends)
 title = "Recorded: with momentum across layers the error falls twice as fast (band: eight draws of tasks)"
 plots.lines(shown, "layers", "median squared error", title, log="y")
 reveal("layers", "less than a tenth; at twelve layers less than a hundredth.")
@@ -467,18 +467,13 @@ print(f"8 plain layers, each at its own rate: median squared error {apart.median
 # %%
 lines = ["hope hoped", "walk walked", "take took", "play played", "think thought", "make made", "eat ate", "run ran"]
 prompt = "".join("{} -> {}\n".format(*line.split()) for line in lines) + "go ->"
-model = gpt.load("smollm2-135m")
-before = patches.next_token(model, prompt)
-del model
+before = patches.next_token(gpt.load("smollm2-135m"), prompt)
 model = gpt.load("smollm2-135m", attention="momentum")
 print("logits unchanged, bit for bit:", torch.equal(patches.next_token(model, prompt), before))
 for eta in (0, 0.01, 0.03, 0.1, 0.3):
     for weight in gpt_momentum.etas(model.network):
         weight.data.fill_(eta)
     print(f"η = {eta} everywhere: go ->{gpt.complete(model, prompt, tokens=5)!r}")
-
-# %%
-del model
 
 # %% [markdown]
 # **Recorded**: twenty steps on the manual, of $\eta$ alone, of keys and values, and of both, three draws of text. Loss on sixteen unseen windows (nats a token) with 95 % intervals over windows:
@@ -578,7 +573,7 @@ del model
 # %% [markdown]
 # ## 11 · Three projects, and doors
 #
-# 1. **Keep the keys.** Add (6.5)'s state to softmax attention instead of (6.2)'s sum, at matched parameters, and run the grid of section 4 (`helpers/course/momentum.py`; a new variant
+# 1. **Keep the keys.** Add (6.5)'s state to softmax attention instead of (6.2)'s sum, at matched parameters, and run the grid of section 4 (`helpers/experiments/momentum.py`; a new variant
 #    is one class in `helpers/lm/model.py`).
 # 2. **Errors that a loss produced.** Replace $v_t$ by $v_t - S_{t-1} k_t$, the delta rule: now the error depends on the state. Which of this course's equalities survive?
 # 3. **Another GPT.** Run notebooks 03 and 04 on a model and a language of your own: what is the relaxation's cosine there, and does a patch transfer?
@@ -590,6 +585,3 @@ del model
 
 # %% [markdown]
 # {equations:06}
-
-# %%
-print("memory released")

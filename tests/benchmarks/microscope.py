@@ -8,9 +8,9 @@
 import time
 
 import numpy as np
-from evaluation import machine
 
 from helpers import gpt
+from helpers.experiments.study import machine
 from helpers.support import formats
 from helpers.widgets import Head, gpt_head, toy_head
 from helpers.widgets.two_views import Microscope

@@ -220,7 +220,7 @@ def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mist
 def best_step_size(attempt: Attempt) -> Iterator[Claim]:
     cases = (7, 5, 3, 1.0), (6, 4, 2, 0.5), (8, 1, 4, 1.0), (1, 3, 5, 2.0)
     for seed, (batch, n, d, scale) in enumerate(cases):
-        drawn = regression.draw(batch, n, d, seed, scale=scale, dtype=torch.float64)
+        drawn = regression.random_problems(batch, n, d, seed, scale=scale, dtype=torch.float64)
         tasks = drawn.inputs, drawn.targets, drawn.x, drawn.y
         out = attempt(*tasks)
         yield is_number(out)

@@ -290,7 +290,7 @@ def ball_mistakes(
 def heavy_ball_layers(attempt: Attempt) -> Iterator[Claim]:
     cases = (5, 3, 0.1, 0.7, 4), (4, 2, 0.05, 0.6, 3), (1, 3, 0.2, 0.9, 2), (5, 2, 0.1, 0.0, 3), (3, 4, 0.1, 0.6, 1)
     for seed, (n, d, lr, beta, layers) in enumerate(cases):
-        drawn = regression.draw(1, n, d, seed, dtype=torch.float64)
+        drawn = regression.random_problems(1, n, d, seed, dtype=torch.float64)
         given = drawn.inputs[0], drawn.targets[0], drawn.x[0], lr, beta, layers
         out = attempt(*given)
         weights = getattr(out, "shape", None) == (d,)

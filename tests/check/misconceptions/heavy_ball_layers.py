@@ -313,10 +313,10 @@ def errors_in_the_targets(inputs, targets, x, lr, beta, layers):
 
 @wrong(NAME, "calls `predict`")
 def the_courses_layers(inputs, targets, x, lr, beta, layers):
-    from helpers.regression import Tasks, gd_as_attention, predict
+    from helpers.regression import Problems, gd_as_attention, predict
 
     layer = gd_as_attention(torch.zeros(1, len(x), dtype=x.dtype), lr)
-    return predict([layer] * layers, Tasks(inputs[None], targets[None], x[None], x[:1]), beta).item()
+    return predict([layer] * layers, Problems(inputs[None], targets[None], x[None], x[:1]), beta).item()
 
 
 @wrong(NAME, "calls `trained`")

@@ -1,7 +1,5 @@
 """How long a hundred queries of 32 demonstrations take, five ways, on the same queries in one run; and how that grows.
 
-    python -m helpers bench [speed] [scale]
-
 Each way runs in a process of its own, so that its peak memory is its own. lm-evaluation-harness runs in an environment
 of its own (.venv-bench), which borrows torch and transformers from the course. The floor is arithmetic: what the linear
 layers and attention must compute, over the speed of a matrix product measured in the same run.
@@ -9,28 +7,32 @@ layers and attention must compute, over the speed of a matrix product measured i
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 import venv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from helpers import gpt, icl, metrics, tasks
-from helpers.experiments import results
+from helpers.experiments.accuracy import best_rate
+from helpers.experiments.attention_cost import exponent
+from helpers.experiments.study import Study
+from helpers.experiments.tables import markdown
 from helpers.gpt import GPT
-from helpers.support import ROOT
+from helpers.support import ROOT, CourseError
 from helpers.tasks import Task
 
-HARNESS, PERFORMER = "0.4.13", "1.1.4"
+HARNESS = "0.4.13"
 ENVIRONMENT = ROOT / ".venv-bench"
 QUERIES, SHOTS = 100, 32
-SHOTS_TRIED, QUERIES_TRIED, WIDTHS = (1, 2, 4, 8, 16, 32, 64), (10, 30, 100, 300, 1000), (192, 384, 576, 768, 1152)
+TRIED = {"shots": (1, 2, 4, 8, 16, 32, 64), "queries": (10, 30, 100, 300, 1000), "width": (192, 384, 576, 768, 1152)}
 WAYS = {  # name: how often it is timed, the median counts
     "plain loop, all logits": 1,
     "plain loop, last logits": 1,
@@ -80,47 +82,48 @@ def harness(model: GPT, task: Task) -> list[list[float]]:
     return np.array(scores).reshape(len(task.queries), -1).tolist()
 
 
-def measured(model: GPT, task: Task) -> list[list[float]]:
+def whole(model: GPT, task: Task) -> list[list[float]]:
     """Three ways with internals, and the four measurements."""
-    zsl, few = icl._evaluate(model, replace(task, demos=()), "answer"), icl._evaluate(model, task, "answer")
-    kept = icl._train(model, task, results.best_rate(task.name), (1,), "sgd", False, "answer")
-    tuned = icl._unfold(kept, "1 ")
+    zsl, few = (way(model, task, internals=True) for way in (icl.zero_shot, icl.in_context))
+    tuned = icl.finetuned(model, task, best_rate(task.name), internals=True)
     metrics.rec2ftp(zsl.right, few.right, tuned.right)
-    results.compare(zsl.internals, few.internals, tuned.internals)
-    results.orders(few.internals, tuned.internals)
+    metrics.update_similarities(zsl.internals, few.internals, tuned.internals)
+    metrics.rank_correlations(few.internals, tuned.internals)
     return few.scores.tolist()
 
 
-def run(way: str, model: GPT, task: Task) -> list[list[float]]:
+def scores(way: str, model: GPT, task: Task) -> list[list[float]]:
     """The scores of every query and label, by one of `WAYS`."""
     if way.startswith("plain"):
         return (plain if way.endswith("all logits") else plain_last)(model, task)
     if way.startswith("lm-eval"):
         return harness(model, task)
     if way.startswith("whole"):
-        return measured(model, task)
-    return icl._evaluate(model, task, "answer" if way.endswith("internals") else None).scores.tolist()
+        return whole(model, task)
+    return icl.in_context(model, task, internals=way.endswith("internals")).scores.tolist()
 
 
-def timed(way: str, queries: int) -> None:
-    """In a process of its own: print seconds, peak memory and scores as JSON."""
-    model, task = gpt.load(), tasks.load("mr", SHOTS, seed=0, queries=queries)
-    run(way, model, replace(task, queries=task.queries[:2]))  # the first pass also reads the weights from the disk
+def timed(way: str) -> dict:
+    """Seconds of each run, peak memory and scores; in a process of its own, in which nothing is remembered."""
+    from helpers.support import cache
+
+    model, task = gpt.load(), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
     seconds = []
-    for _ in range(WAYS[way]):
-        start = time.perf_counter()
-        scores = run(way, model, task)
-        seconds.append(time.perf_counter() - start)
+    with cache.bypassed():
+        scores(way, model, replace(task, queries=task.queries[:2]))  # the first pass also reads weights from the disk
+        for _ in range(WAYS[way]):
+            start = time.perf_counter()
+            found = scores(way, model, task)
+            seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps({"seconds": seconds, "peak_gb": round(peak, 2), "scores": scores}))
+    return {"seconds": seconds, "peak_gb": round(peak, 2), "scores": found}
 
 
-def in_a_process(way: str, queries: int) -> dict:
+def in_a_process(way: str) -> dict:
     python = bench_python() if way.startswith("lm-eval") else sys.executable
-    command = [python, __file__, "timed", way, str(queries)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([python, "-m", __name__, way], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{way} failed:\n{done.stderr[-2000:]}")
+        raise CourseError(f"{way} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -130,10 +133,8 @@ def bench_python() -> Path:
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True, symlinks=os.name != "nt")
         site = next(ENVIRONMENT.glob("lib/python*/site-packages"), ENVIRONMENT / "Lib" / "site-packages")
-        shared = Path(torch.__file__).parents[1]
-        (site / "course.pth").write_text(f"{shared}\n{ROOT}\n")
-        others = [f"lm-eval[hf]=={HARNESS}", f"performer-pytorch=={PERFORMER}"]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *others], check=True)
+        (site / "course.pth").write_text(f"{Path(torch.__file__).parents[1]}\n{ROOT}\n")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", f"lm-eval[hf]=={HARNESS}"], check=True)
     return python
 
 
@@ -159,83 +160,41 @@ def matmul_rate(model: GPT, size: int = 2048) -> float:
     return float(np.median(rates[1:]))
 
 
-def machine(device: str) -> dict:
-    """What was timed on, "cpu" or "cuda", and what else it was doing."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
-    name = torch.cuda.get_device_name() if device == "cuda" else cpu
-    return {
-        "machine": f"{name}, {os.cpu_count()} cores",
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-    }
-
-
-def write(name: str, rows: list[dict], model: GPT, about: dict) -> None:
-    made = about | results.provenance(model, name) | {"command": f"python -m helpers bench {name}"}
-    lines = [json.dumps(row | {"from": made}, ensure_ascii=False) for row in rows]
-    (results.FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def speed() -> None:
+def speed(model: GPT, task: str, shots: int, queries: int) -> dict:
     """Every way on the same queries, and the floor."""
-    model, task = gpt.load(), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
-    about, rate = machine(model.device.type), matmul_rate(model)
-    rows, expected = [], None
+    rate, rows, expected = matmul_rate(model), {}, None
     for way in reversed(WAYS):  # ours first, so that a slow way can't heat the machine for it
-        found = in_a_process(way, QUERIES)
-        scores = np.array(found["scores"])
-        expected = scores if expected is None else expected
-        row = {"way": way, "seconds": round(float(np.median(found["seconds"])), 2), "peak_gb": found["peak_gb"]}
-        row |= {"spread": [round(min(found["seconds"]), 2), round(max(found["seconds"]), 2)]}
-        row |= {"largest_difference": float(f"{np.abs(scores - expected).max():.1e}")}
-        rows.append(row | {"same_decisions": bool((scores.argmax(1) == expected.argmax(1)).all())})
-        print(row, flush=True)
+        found = in_a_process(way)
+        marks = np.array(found["scores"])
+        expected = marks if expected is None else expected
+        rows[way] = {
+            "seconds": round(float(np.median(found["seconds"])), 2),
+            "peak_gb": found["peak_gb"],
+            "spread": [round(min(found["seconds"]), 2), round(max(found["seconds"]), 2)],
+            "largest_difference": float(f"{np.abs(marks - expected).max():.1e}"),
+            "same_decisions": bool((marks.argmax(1) == expected.argmax(1)).all()),
+        }
     rate = (rate + matmul_rate(model)) / 2  # before and after
-    floor = {"way": "floor", "seconds": round(work(model, task) / rate, 2), "gflop_per_second": round(rate / 1e9)}
-    write("speed", [floor, *reversed(rows)], model, about)
-    print(table())
+    seconds = work(model, tasks.load(task, shots, seed=0, queries=queries)) / rate
+    return {"floor": {"seconds": round(seconds, 2), "gflop_per_second": round(rate / 1e9)}} | rows
 
 
-def table() -> str:
-    """The README's table of speed, from what was recorded."""
-    rows = {row["way"]: row for row in results.read("speed")}
-    ours, floor = rows["ours"]["seconds"], rows["floor"]["seconds"]
-    lines = ["| way | seconds | times ours | peak memory |", "|---" * 4 + "|"]
-    for way in ("floor", *reversed(WAYS)):
-        row = rows[way]
-        said = "floor: the arithmetic alone" if way == "floor" else way
-        memory = f"{row['peak_gb']:.2f} GB" if "peak_gb" in row else ""
-        lines.append(f"| {said} | {row['seconds']:.1f} | {row['seconds'] / ours:.3g} | {memory} |")
-    return "\n".join(
-        [*lines, "", f"{floor / ours:.0%} of the floor's speed; made on {rows['ours']['from']['machine']}."]
-    )
+def scale_cells() -> Iterator[dict]:
+    for axis, values in TRIED.items():
+        yield from ({"axis": axis, "value": value} for value in values)
 
 
-def scale() -> None:
+def scale(model: GPT, axis: str, value: int) -> dict:
     """Seconds of ours against shots, queries and model size (random weights: time doesn't ask what they know)."""
-    model, rows = gpt.load(), []
-    about = machine(model.device.type)
-    for shots in SHOTS_TRIED:
-        rows.append({"axis": "shots", "x": shots} | ours(model, tasks.load("mr", shots, seed=0, queries=QUERIES)))
-    for queries in QUERIES_TRIED:
-        rows.append({"axis": "queries", "x": queries} | ours(model, tasks.load("mr", SHOTS, seed=0, queries=queries)))
-    for width in WIDTHS:
-        sized = random_model(model, width)
-        size = sum(w.numel() for w in sized.network.parameters())
-        rows.append({"axis": "parameters", "x": size} | ours(sized, tasks.load("mr", SHOTS, seed=0, queries=QUERIES)))
-    write("scale", rows, model, about)
-    for axis, power in exponents().items():
-        print(f"{axis}: seconds grow as {axis}^{power:.2f} over the upper half of what was tried")
-
-
-def ours(model: GPT, task: Task) -> dict:
-    seconds = []
+    size = {"shots": SHOTS, "queries": QUERIES} | ({axis: value} if axis != "width" else {})
+    task, seconds = tasks.load("mr", size["shots"], seed=0, queries=size["queries"]), []
+    model = random_model(model, value) if axis == "width" else model
     for _ in range(4):
         start = time.perf_counter()
         icl._evaluate(model, task)
         seconds.append(time.perf_counter() - start)
-    print(task.name, len(task.demos), len(task.queries), [round(s, 2) for s in seconds], flush=True)
-    return {"seconds": round(float(np.median(seconds[1:])), 3)}
+    x = sum(w.numel() for w in model.network.parameters()) if axis == "width" else value
+    return {"x": x, "seconds": round(float(np.median(seconds[1:])), 3)}
 
 
 def random_model(model: GPT, width: int) -> GPT:
@@ -247,15 +206,34 @@ def random_model(model: GPT, width: int) -> GPT:
     return GPT(network, model.tokenizer, f"random, width {width}")
 
 
+SPEED_CELL = {"task": "mr", "shots": SHOTS, "queries": QUERIES}
+SPEED = Study("speed", lambda: [SPEED_CELL], speed, ("icl", "gpt", "tasks", "metrics", scores, timed), real=True)
+SCALE = Study("scale", scale_cells, scale, ("icl", "gpt", "tasks", random_model), real=True)
+STUDIES = (SPEED, SCALE)
+
+
+# --- What the lines say
+
+
+def speed_table() -> str:
+    """The README's table of speed, from what was recorded."""
+    (row,), shown = SPEED.rows(), []
+    found = row["result"]
+    ours, floor = found["ours"]["seconds"], found["floor"]["seconds"]
+    for way in ("floor", *reversed(WAYS)):
+        name = "floor: the arithmetic alone" if way == "floor" else way
+        memory = f"{found[way]['peak_gb']:.2f} GB" if "peak_gb" in found[way] else ""
+        shown.append([name, f"{found[way]['seconds']:.1f}", f"{found[way]['seconds'] / ours:.3g}", memory])
+    table = markdown(pd.DataFrame(shown, columns=["way", "seconds", "times ours", "peak memory"]))
+    where = ", ".join(row["from"]["machine"].split(", ")[:2])
+    return f"{table}\n\n{floor / ours:.0%} of the floor's speed; made on {where}."
+
+
 def exponents() -> dict[str, float]:
     """By which power of its size seconds grow along every axis."""
-    rows = ((row["axis"], row["x"], row["seconds"]) for row in results.read("scale"))
-    return {axis: metrics.exponent(*points) for axis, points in results.grouped(rows).items()}
+    found = SCALE.frame().groupby("axis", sort=False)
+    return {axis: exponent(rows.x.to_numpy(), rows.seconds.to_numpy()) for axis, rows in found}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["timed"]:
-        timed(sys.argv[2], int(sys.argv[3]))
-    else:
-        for name in sys.argv[1:] or ["speed", "scale"]:
-            {"speed": speed, "scale": scale}[name]()
+    print(json.dumps(timed(sys.argv[1])))

@@ -1,28 +1,28 @@
 """What momentum costs: attention with it beside torch's own, and a training step of the small model beside plain.
 
-    python -m helpers bench momentum
-
 Attention: 8 heads of width 64 in float32, one η for all, and one learned a head, forward and with backward. The ways
 take turns within one process, so that each ratio compares neighbours in time; each peak of memory is a process's own.
 "Memory" counts the queries, keys and values that are there anyway (and with backward the gradient that comes in), and
-what the call adds to them at its peak. The step: the model and batch of the language experiment, optimiser included.
+what the call adds to them at its peak. The step: the model and batch of the language study, optimiser included.
 """
 
-import json
-import subprocess
-import sys
+import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+import pandas as pd
 import torch
-from attention import HEADS, WIDTH, origin, peak
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from helpers import attention, lm
-from helpers.experiments import momentum, results
-from helpers.support import ROOT, formats
+from helpers.experiments import momentum
+from helpers.experiments.attention_cost import HEADS, WIDTH, peak
+from helpers.experiments.study import Study
+from helpers.experiments.tables import markdown, minus
+from helpers.support import formats
 
 LENGTHS = tuple(2**power for power in range(9, 15))
 ETAS = torch.linspace(0.5, 0.95, HEADS)
@@ -33,6 +33,22 @@ WAYS: dict[str, Callable] = {
 }
 STEPS = ("plain", "η = 0.9", "η learned", "recency", "convolution", "linear", "momentum-linear")
 SECONDS, ROUNDS = 8.0, 5  # a length is timed for about so long, and at least so often
+
+
+def cells() -> Iterator[dict]:
+    for backward in (False, True):
+        yield from ({"what": "attention", "n": n, "backward": backward} for n in LENGTHS)
+    yield {"what": "training step"}
+
+
+def cost(what: str, n: int = 0, backward: bool = True) -> dict:
+    """Of every way: median seconds, ratio to the first way (median and quartiles over rounds), and bytes."""
+    if what == "attention":
+        inputs = draw(n, backward)
+        times = turns({way: call(way, inputs, backward) for way in WAYS}, SECONDS)
+        return {way: found | alone(held, way, n, backward) for way, found in compared(times).items()}
+    times = turns({variant: training_step(variant) for variant in STEPS}, 10 * SECONDS)
+    return {variant: found | alone(step_held, variant) for variant, found in compared(times).items()}
 
 
 def call(way: str, tensors: list[Tensor], backward: bool) -> Callable[[], None]:
@@ -56,7 +72,7 @@ def draw(n: int, backward: bool) -> list[Tensor]:
     return [*(x.requires_grad_(backward) for x in (q, k, v)), g]
 
 
-def turns(calls: dict[str, Callable[[], None]], seconds: float = SECONDS) -> dict[str, list[float]]:
+def turns(calls: dict[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:
     """Seconds of every call, the calls taking turns."""
     for once in calls.values():
         once()
@@ -91,8 +107,8 @@ def held(way: str, n: int, backward: bool) -> dict:
     return {"inputs": inputs, "added": peak() - before}
 
 
-def stepper(variant: str) -> Callable[[], None]:
-    """Training steps of the language experiment's model, one a call."""
+def training_step(variant: str) -> Callable[[], None]:
+    """Training steps of the language study's model, one a call."""
     model = momentum.build(momentum.SHAPE, variant, 0)
     tokens = torch.randint(momentum.SHAPE.vocabulary, (100_000,), generator=torch.Generator().manual_seed(0))
     steps = lm.training_steps(model, tokens, lm.TrainingConfig(steps=10**9, batch=momentum.RECIPE.batch))
@@ -101,75 +117,47 @@ def stepper(variant: str) -> Callable[[], None]:
 
 def step_held(variant: str) -> dict:
     """Bytes that three training steps add; to be run in a process of its own."""
-    once, before = stepper(variant), peak()
+    once, before = training_step(variant), peak()
     for _ in range(3):
         once()
     return {"added": peak() - before}
 
 
-def alone(*arguments: object) -> dict:
-    """A measurement in a process of its own."""
-    command = [sys.executable, __file__, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def alone(measure: Callable[..., dict], *arguments: object) -> dict:
+    """A measurement in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as one:
+        return one.submit(measure, *arguments).result()
 
 
-def main() -> None:
-    """Measure everything and write data/results/momentum.jsonl."""
-    about, rows = origin() | {"command": "python -m helpers bench momentum"}, []
-    for backward in (False, True):
-        for n in LENGTHS:
-            tensors = draw(n, backward)
-            times = compared(turns({way: call(way, tensors, backward) for way in WAYS}))
-            for way, found in times.items():
-                rows.append({"way": way, "n": n, "backward": backward} | found | alone("held", way, n, int(backward)))
-                print(rows[-1], flush=True)
-    times = compared(turns({variant: stepper(variant) for variant in STEPS}, 10 * SECONDS))
-    for variant, found in times.items():
-        rows.append({"step": variant} | found | alone("step", variant))
-        print(rows[-1], flush=True)
-    lines = [json.dumps(row | {"from": about}, ensure_ascii=False) for row in rows]
-    (results.FOLDER / "momentum.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(table(), steps_table(), sep="\n\n")
+COST = Study("momentum", cells, cost, ("attention", "lm", call, draw, training_step), about="attention alone")
+STUDIES = (COST,)
 
 
-def memory(row: dict) -> int:
-    return row.get("inputs", 0) + row["added"]
+# --- What the lines say
 
 
-def table() -> str:
+def memory(found: dict) -> int:
+    return found.get("inputs", 0) + found["added"]
+
+
+def momentum_table() -> str:
     """The README's table: time and memory over torch's softmax attention, by length."""
-    rows = [row for row in results.read("momentum") if "n" in row]
-    base = {(row["n"], row["backward"]): row for row in rows if row["way"] == next(iter(WAYS))}
-    lines = ["| way | " + " | ".join(f"{n:,}" for n in LENGTHS) + " |", "|---" * (len(LENGTHS) + 1) + "|"]
-    for backward in (False, True):
-        name = "with backward" if backward else "forward"
-        seconds = [formats.seconds(base[n, backward]["seconds"]) for n in LENGTHS]
-        lines.append(f"| softmax (torch), {name} | {' | '.join(seconds)} |")
-        for way in list(WAYS)[1:]:
-            found = {row["n"]: row for row in rows if (row["way"], row["backward"]) == (way, backward)}
-            over = [f"{found[n]['ratio'][0] - 1:+.1%}".replace("-", "−") for n in LENGTHS]
-            more = [f"× {memory(found[n]) / memory(base[n, backward]):.2f}" for n in LENGTHS]
-            lines.append(f"| {way}, {name}: time | {' | '.join(over)} |")
-            lines.append(f"| {way}, {name}: memory | {' | '.join(more)} |")
-    return "\n".join(lines)
+    rows, base = [], next(iter(WAYS))
+    for backward, name in ((False, "forward"), (True, "with backward")):
+        found = {row["cell"]["n"]: row["result"] for row in COST.rows(backward=backward)}
+        rows.append([f"{base}, {name}", *(formats.seconds(ways[base]["seconds"]) for ways in found.values())])
+        for way in [way for way in WAYS if way != base]:
+            over = [minus(f"{ways[way]['ratio'][0] - 1:+.1%}") for ways in found.values()]
+            more = [f"× {memory(ways[way]) / memory(ways[base]):.2f}" for ways in found.values()]
+            rows += [[f"{way}, {name}: time", *over], [f"{way}, {name}: memory", *more]]
+    return markdown(pd.DataFrame(rows, columns=["way", *(f"{n:,}" for n in LENGTHS)]))
 
 
 def steps_table() -> str:
     """A training step of the small model, over plain attention."""
-    rows = [row for row in results.read("momentum") if "step" in row]
-    lines = ["| a training step | time | over plain | memory over plain |", "|---" * 4 + "|"]
-    for row in rows:
-        over = f"{row['ratio'][0] - 1:+.1%}".replace("-", "−")
-        more = f"× {row['added'] / rows[0]['added']:.2f}"
-        lines.append(f"| {row['step']} | {formats.seconds(row['seconds'])} | {over} | {more} |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["held"]:
-        print(json.dumps(held(sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1")))
-    elif sys.argv[1:2] == ["step"]:
-        print(json.dumps(step_held(sys.argv[2])))
-    else:
-        main()
+    (row,), rows = COST.rows(what="training step"), []
+    for variant, found in row["result"].items():
+        over = minus(f"{found['ratio'][0] - 1:+.1%}")
+        more = f"× {found['added'] / row['result']['plain']['added']:.2f}"
+        rows.append([variant, formats.seconds(found["seconds"]), over, more])
+    return markdown(pd.DataFrame(rows, columns=["a training step", "time", "over plain", "memory over plain"]))

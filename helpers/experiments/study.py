@@ -1,0 +1,201 @@
+"""A recorded study: a grid of cells, one line of data/results/NAME.jsonl for each, and where every line comes from.
+
+A line is appended whole; a run that was stopped goes on where it was: `python -m helpers results NAME`. What is read
+belongs to the current grid, model and code: a line at another rate or of another model is never averaged in.
+"""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import transformers
+from tqdm.auto import tqdm
+
+from helpers import DEFAULT_MODEL, gpt
+from helpers.gpt import GPT
+from helpers.support import ROOT, CourseError, cache
+from helpers.support.provenance import code_hash
+
+FOLDER = ROOT / "data" / "results"
+OLDER = FOLDER / "older.json"  # study: {hash in its lines: {"agrees with": hash, "why": …}}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is varied, what is measured in one cell, and the code that decides its numbers."""
+
+    name: str
+    cells: Callable[[], Iterable[dict]]
+    measure: Callable[..., dict]  # one cell's values by name; the real GPT first, where `real`
+    covers: tuple[str | Callable, ...]  # modules and functions whose code the hash covers, beside `measure`
+    real: bool = False  # about the real GPT
+    alone: bool = False  # every cell in a process of its own, so that its peak of memory is its own
+    steady: int = 0  # the cell to measure again to see whether lines still agree: one that rounding doesn't decide
+    about: str = "linear self-attention, drawn and trained by the seed"  # the model, where it isn't the real GPT
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / f"{self.name}.jsonl"
+
+    @property
+    def command(self) -> str:
+        return f"python -m helpers results {self.name}"
+
+    def code(self) -> str:
+        """The hash of today's code, as in the lines."""
+        return code_hash(*self.covers, self.measure)[:12]
+
+    def lines(self) -> list[dict]:
+        """All that is recorded, of whatever grid, model and code."""
+        return [json.loads(line) for line in _text(self.path).splitlines()]
+
+    def rows(self, model: str = DEFAULT_MODEL, **where: object) -> list[dict]:
+        """The lines of the current grid, those whose cell says `where`, in the grid's order.
+
+        Where a cell was measured by several codes, today's counts. Raises CourseError where nothing is recorded.
+        """
+        found: dict[str, dict] = {}
+        for line in self.lines():
+            key = _key(line["cell"])
+            if self.real and line["from"]["model"] != model:
+                continue
+            if key not in found or self.agrees(line["from"].get("code")) == self.code():
+                found[key] = line
+        cells = [cell for cell in self.cells() if where.items() <= cell.items()]
+        rows = [found[_key(cell)] for cell in cells if _key(cell) in found]
+        if not rows:
+            asked = ", ".join(f"{name} {value}" for name, value in where.items()) or "this grid"
+            raise CourseError(f"Nothing is recorded in {self.name!r} for {asked} yet.\nRun: {self.command}")
+        return rows
+
+    def frame(self, **where: object) -> pd.DataFrame:
+        """The same as a table: a column for every key of cells and of results."""
+        return pd.DataFrame([row["cell"] | row["result"] for row in self.rows(**where)])
+
+    def agrees(self, code: str | None) -> str | None:
+        """The code whose numbers those of this hash are: itself, or what `older.json` says it was compared with."""
+        return older().get(self.name, {}).get(str(code), {}).get("agrees with", code)
+
+    def show_source(self, **where: object) -> None:
+        """One line under a recorded figure: all dates, models, devices, versions and code of the rows shown."""
+        made = [row["from"] for row in self.rows(**where)]
+        versions = _every(", ".join(f"{name} {v}" for name, v in each["versions"].items()) for each in made)
+        dates, models, devices = (_every(each[what] for each in made) for what in ("date", "model", "device"))
+        codes = _every(each.get("code") or "not kept" for each in made)
+        print(f"recorded {dates}: {models}, {devices}, {versions}; code {codes}; again: {self.command}")
+
+    def record(self) -> None:
+        """Measure every cell that is not recorded yet."""
+        done = {_key(line["cell"]) for line in self.lines()}
+        missing = [cell for cell in self.cells() if _key(cell) not in done]
+        if not missing:
+            print(f"{self.name}: all {len(done)} cells are recorded in {self.path.relative_to(ROOT)}")
+            return
+        for cell in tqdm(missing, desc=self.name, unit="cell"):
+            line = json.dumps(self.measured(cell), ensure_ascii=False)
+            with self.path.open("a", encoding="utf-8") as out:
+                out.write(line + "\n")
+
+    def measured(self, cell: dict) -> dict:
+        """One line: the cell, its result, and where it comes from."""
+        if self.alone and os.environ.get("STUDY_CELL") is None:
+            return _in_a_process(self.name, cell)
+        model, start = (gpt_once() if self.real else None), time.perf_counter()
+        result = self.measure(*([model] if model else []), **cell)
+        origin = provenance(model, self) | result.pop("about", {})
+        return {"cell": cell, "result": result, "from": origin | {"seconds": round(time.perf_counter() - start, 1)}}
+
+
+def gpt_once(loaded: list[GPT] = []) -> GPT:  # noqa: B006  the default is the memory
+    """The course's GPT, loaded once in a process."""
+    if not loaded:
+        loaded.append(gpt.load())
+    return loaded[0]
+
+
+def provenance(model: GPT | None, study: Study) -> dict:
+    """Model, versions, device, date and command: what it takes to get the same numbers again."""
+    about = {"model": study.about, "weights": "drawn by the seed"}
+    device, dtype = "cpu", "float32"
+    if model is not None:
+        about = {"model": model.name, "weights": model.fingerprint()}
+        device, dtype = model.device.type, str(model.dtype).removeprefix("torch.")
+    return about | {
+        "code": study.code(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "device": f"{device}, {torch.get_num_threads()} threads, {dtype}",
+        "machine": machine(device),
+        "date": datetime.date.today().isoformat(),
+        "command": study.command,
+    }
+
+
+def machine(device: str) -> str:
+    """The processor or GPU by name, and what else it was doing."""
+    lines = _text(Path("/proc/cpuinfo")).splitlines()
+    cpu = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+    name = torch.cuda.get_device_name() if device == "cuda" else cpu
+    return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else name
+
+
+def older() -> dict[str, dict[str, dict]]:
+    """Hashes that today's code doesn't have and whose lines still count: with what they were compared, and why."""
+    return json.loads(_text(OLDER) or "{}")
+
+
+def agree(study: Study, differs: Callable[[dict, dict], str]) -> None:
+    """Measure the study's steady cell again; where it agrees, write down that its older lines stand for today's code.
+
+    Raises CourseError where it does not: then the code changed the numbers, and they are to be recorded again.
+    """
+    row = study.rows()[study.steady]
+    with cache.bypassed():
+        again = study.measured(row["cell"])
+    if difference := differs(row["result"], again["result"]):
+        raise CourseError(
+            f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
+            f"The code has changed the numbers: delete {study.path.relative_to(ROOT)} and run {study.command}"
+        )
+    listed, today = older(), datetime.date.today().isoformat()
+    mine = listed.setdefault(study.name, {})
+    for code in {str(line["from"].get("code")) for line in study.lines()} - {study.code()}:
+        why = mine.get(code, {}).get("why", "the code was moved or reworded since")
+        mine[code] = {"agrees with": study.code(), "compared": [row["cell"], today], "why": why}
+    with cache.whole(OLDER) as scratch:
+        scratch.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{study.name}: {row['cell']} agrees; its lines stand for code {study.code()}")
+
+
+def _in_a_process(name: str, cell: dict) -> dict:
+    """One cell measured by a fresh Python."""
+    command = [sys.executable, "-m", "helpers.experiments.catalogue", name, json.dumps(cell)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"STUDY_CELL": "1"}, capture_output=True, text=True)
+    if done.returncode:
+        raise CourseError(f"{name}: the cell {cell} could not be measured.\n{done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _key(cell: dict) -> str:
+    return json.dumps(cell, sort_keys=True)
+
+
+def _every(values: Iterable[str]) -> str:
+    """The different ones, in order."""
+    return " / ".join(dict.fromkeys(values))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
