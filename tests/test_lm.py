@@ -1,6 +1,8 @@
 """The small language model: each attention, whole sequences and token by token; training, and what it writes."""
 
 import itertools
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -10,6 +12,7 @@ from torch.testing import assert_close
 
 from helpers import lm
 from helpers.lm import ATTENTION, LanguageModel, Shape, TrainingConfig
+from helpers.support import ROOT
 
 SHAPE = Shape(vocabulary=300, context=16, layers=2, heads=2, width=16)
 CONFIG = TrainingConfig(steps=6, batch=3, warmup=2)
@@ -234,6 +237,14 @@ def test_an_attention_nobody_knows_lists_those_there_are():
 def test_an_eta_outside_its_range_makes_no_model(kind, eta):
     with pytest.raises(ValueError, match=r"must be in \[0, 1\): at 1 nothing is ever forgotten"):
         model(kind, eta)
+
+
+def test_the_small_model_loads_no_other_and_no_figure():
+    code = "import sys, helpers.lm; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "helpers.lm.training" in loaded
+    assert not loaded & {"transformers", "matplotlib", "helpers.check", "helpers.gpt", "helpers.icl", "helpers.plots"}
 
 
 @pytest.mark.real

@@ -2,6 +2,8 @@
 
 import base64
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -10,10 +12,11 @@ import torch
 
 from helpers import widgets
 from helpers.attention import linear_attention, softmax_attention
-from helpers.support import progress
-from helpers.widgets import predictions
-from helpers.widgets import two_views as microscope
+from helpers.support import ROOT, progress
+from helpers.widgets import live, look, predictions
 from helpers.widgets import valley_film as valley
+from helpers.widgets.head import READINGS
+from helpers.widgets.two_views import Microscope, Triptych
 
 ASK = ("cost", "How many?", ["none", "one", "all"])
 
@@ -38,7 +41,14 @@ def test_a_choice_that_is_none_is_refused(choose):
         widgets.predict(*ASK, choose=choose)
 
 
-def test_no_prediction_is_said(capsys):
+def test_a_choice_before_its_question_says_what_to_run():
+    with pytest.raises(
+        ValueError, match=r"No question 'later' was asked on this page yet\.\nRun the cell that asks it"
+    ):
+        widgets.predict("later", choose=1)
+
+
+def test_that_no_prediction_was_made_is_shown(capsys):
     widgets.reveal("cost", "none at all")
     assert "nothing (no prediction made)" in capsys.readouterr().out
 
@@ -74,7 +84,7 @@ def scope(**heads):
     """The widget itself, at all demonstrations and the last query of the first head."""
     heads = heads or {"toy": TOY}
     name, first = next(iter(heads.items()))
-    return microscope.Microscope(heads, name, len(first.demos), list(first.queries)[-1])
+    return Microscope(heads, name, len(first.demos), list(first.queries)[-1])
 
 
 def png_of(page):
@@ -84,7 +94,7 @@ def png_of(page):
 @pytest.mark.parametrize("query", TOY.queries)
 @pytest.mark.parametrize("count", range(7))
 def test_relaxed_attention_adds_what_dw_does_and_softmax_does_not(count, query):
-    relaxed, softmax = (microscope.look(TOY, count, query, reading) for reading in ("relaxed", "softmax"))
+    relaxed, softmax = (look(TOY, count, query, reading) for reading in ("relaxed", "softmax"))
     if not count:
         assert not any(x.any() for view in (relaxed, softmax) for x in (view.dw, view.by_weights, view.by_attention))
         assert "no demonstrations" in relaxed.residual()
@@ -102,8 +112,8 @@ def test_what_is_not_in_context_is_as_if_absent():
     q, k, v = (x[rows] for x in (TOY.q, TOY.k, TOY.v))
     places = {name: place - 4 for name, place in TOY.queries.items()}
     fewer = widgets.Head(q, k, v, [range(1), range(1, 2)], places, [TOY.tokens[row] for row in rows])
-    for reading in microscope.READINGS:
-        one, other = (microscope.look(head, 2, "query 3", reading) for head in (TOY, fewer))
+    for reading in READINGS:
+        one, other = (look(head, 2, "query 3", reading) for head in (TOY, fewer))
         assert torch.equal(one.weights[rows], other.weights)
         assert not one.weights[2:6].any()
         assert torch.equal(one.dw, other.dw)
@@ -137,8 +147,8 @@ def test_every_control_changes_the_picture_and_its_words():
 def test_another_head_brings_its_own_choices_and_one_redraw(monkeypatch):
     small = widgets.Head(TOY.q[4:], TOY.k[4:], TOY.v[4:], [range(1), range(1, 2)], {"end": 4}, TOY.tokens[4:])
     shown, drawn = scope(toy=TOY, small=small), []
-    draw = microscope.Triptych.draw
-    monkeypatch.setattr(microscope.Triptych, "draw", lambda self, view: drawn.append(view) or draw(self, view))
+    draw = Triptych.draw
+    monkeypatch.setattr(Triptych, "draw", lambda self, view: drawn.append(view) or draw(self, view))
     shown.head.value = "small"
     assert (shown.demos.max, shown.demos.value, shown.query.options) == (2, 2, ("end",))
     assert len(drawn) == 1
@@ -164,17 +174,16 @@ def test_artists_are_moved_not_made_anew_and_no_figure_stays_open():
 def page(monkeypatch):
     """What is displayed, as on a page with a kernel."""
     shown = []
-    monkeypatch.setattr(microscope, "in_jupyter", lambda: True)
-    monkeypatch.setattr(microscope, "get_ipython", lambda: "a shell")
-    monkeypatch.setattr(microscope, "display", lambda bundle, raw: shown.append(bundle))
+    monkeypatch.setattr(live, "in_jupyter", lambda: True)
+    monkeypatch.setattr(live, "display", lambda bundle, raw: shown.append(bundle))
     return shown
 
 
 def test_without_a_kernel_there_is_a_still_of_both_readings(page):
     widgets.microscope({"toy <1>": TOY})
     still, live = page
-    said = 'alt="Two rows .*Relaxed attention, 6 of 6.*&lt; 1e-12.*Softmax attention, 6 of 6'
-    assert re.search(said, still["text/html"])
+    words = 'alt="Two rows .*Relaxed attention, 6 of 6.*&lt; 1e-12.*Softmax attention, 6 of 6'
+    assert re.search(words, still["text/html"])
     assert png_of(still["text/html"]) == base64.b64decode(still["image/png"])
     assert still["text/plain"].startswith("Two rows of three panels")
     assert "application/vnd.jupyter.widget-view+json" not in still
@@ -185,26 +194,30 @@ def test_without_a_kernel_there_is_a_still_of_both_readings(page):
 def test_without_sliders_the_microscope_is_a_call(page, monkeypatch, capsys):
     widgets.microscope({"toy": TOY}, demos=2, query="query 1")
     assert "2 of 6 demonstrations, query “query 1”" in page[0]["text/plain"]
-    monkeypatch.setattr(microscope, "get_ipython", lambda: None)
+    monkeypatch.setattr(live, "in_jupyter", lambda: False)
     widgets.microscope({"toy": TOY}, demos=3)
     assert len(page) == 2
     assert re.search("3 of 6(.|\n)*Without sliders", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [({"demos": 7}, "0 to 6"), ({"query": "demo 1"}, "one of 'query 1'"), ({"head": "x"}, "one of 'toy'")],
 )
-def test_a_state_that_is_none_is_refused(wrong, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_state_that_is_none_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
         widgets.microscope({"toy": TOY}, **wrong)
     with pytest.raises(ValueError, match="at least one"):
         widgets.microscope({})
 
 
 def test_a_head_that_shows_nothing_is_refused():
-    for queries, said in (({}, "none is given"), ({"early": 5}, "'early'"), ({"query 3": 8, "beyond": 9}, "'beyond'")):
-        with pytest.raises(ValueError, match=f"after all demonstrations, .* Not so: {said}"):
+    for queries, message in (
+        ({}, "none is given"),
+        ({"early": 5}, "'early'"),
+        ({"query 3": 8, "beyond": 9}, "'beyond'"),
+    ):
+        with pytest.raises(ValueError, match=f"after all demonstrations, .* Not so: {message}"):
             replace(TOY, queries=queries)
     with pytest.raises(ValueError, match="nan or infinity in this head's k"):
         replace(TOY, k=TOY.k.clone().index_fill(0, torch.tensor([3]), float("nan")))
@@ -220,12 +233,12 @@ def test_a_head_of_a_gpt_has_a_demonstration_a_line(model):
     assert "".join(head.tokens[place] for place in head.queries.values()) == "gh ->"
     assert list(head.queries) == ["1: g", "2: h", "3: ", "4: -", "5: >"]
     for query, place in head.queries.items():
-        assert microscope.look(head, 2, query, "relaxed").difference < 1e-12
-        view, upto = microscope.look(head, 2, query, "softmax"), slice(place + 1)
+        assert look(head, 2, query, "relaxed").difference < 1e-12
+        view, upto = look(head, 2, query, "softmax"), slice(place + 1)
         every = softmax_attention(head.q[upto], head.k[upto], torch.eye(place + 1).double())[-1]
         torch.testing.assert_close(view.weights[upto], every)
     raw = linear_attention(head.q, head.k, torch.eye(len(head.q)).double())[-1]
-    torch.testing.assert_close(microscope.look(head, 2, query, "relaxed").weights, raw)
+    torch.testing.assert_close(look(head, 2, query, "relaxed").weights, raw)
     with pytest.raises(ValueError, match="layers 0 to 2 with heads 0 to 3: not 3, 0"):
         widgets.gpt_head(model, LINES, 3, 0)
 
@@ -256,3 +269,39 @@ def test_without_a_kernel_the_valley_is_a_strip(page):
     widgets.valley()
     assert page[0]["text/plain"].startswith("Momentum swings across the valley")
     assert "After 40 steps" in page[0]["text/html"]
+
+
+WITHOUT_IPYWIDGETS = """
+import sys
+from IPython.testing.globalipapp import start_ipython
+sys.modules["ipywidgets"] = None  # whoever imports it is told that there is none
+start_ipython().kernel = "a page is there"
+from helpers import widgets
+{call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("widgets.predict('cost', 'How many?', ['none', 'one'])", "Without buttons: predict('cost', choose=1)"),
+        ("widgets.microscope({'toy': widgets.toy_head()})", "Two rows of three panels"),
+        ("widgets.valley()", "Momentum swings across the valley"),
+    ],
+)
+def test_without_ipywidgets_the_picture_and_a_message_remain(call, words):
+    out = run(WITHOUT_IPYWIDGETS.format(call=call))
+    assert words in out
+    assert "ipywidgets is not installed.\nRun `python -m helpers setup`, then restart the kernel" in out
+
+
+@pytest.mark.parametrize("module", ["helpers.widgets", "helpers.widgets.valley_film"])
+def test_widgets_load_no_exercise_and_no_model(module):
+    loaded = set(run(f"import sys, {module}; print(*sys.modules)").split())
+    assert not loaded & {"transformers", "helpers.check", "helpers.gpt", "helpers.icl", "helpers.lm"}
+    assert not any(name.startswith(("helpers.experiments", "helpers.course")) for name in loaded)
+
+
+def run(code):
+    """What a Python of its own prints."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -2,11 +2,11 @@
 
 import html
 
-import ipywidgets
 from IPython.display import display
 
 from helpers.support import progress
 from helpers.support.jupyter import in_jupyter, show
+from helpers.widgets.live import widget_view
 
 ASKED: dict[str, list[str]] = {}  # the options of every question on this page
 
@@ -14,9 +14,11 @@ ASKED: dict[str, list[str]] = {}  # the options of every question on this page
 def predict(key: str, question: str = "", options: list[str] | None = None, choose: str | int | None = None) -> None:
     """Ask for a prediction and keep it; without buttons, `choose` an option, by its text or its number from 1.
 
-    Raises ValueError where `choose` is no option of the question last asked under this key.
+    Raises ValueError where `choose` is no option of the question last asked under this key, or none was asked.
     """
     options = ASKED.get(key, []) if options is None else options
+    if not options:
+        raise ValueError(f"No question {key!r} was asked on this page yet.\nRun the cell that asks it first.")
     ASKED[key] = options
     if choose is not None:
         chosen = _chosen(choose, options)
@@ -30,10 +32,8 @@ def predict(key: str, question: str = "", options: list[str] | None = None, choo
     if not in_jupyter():
         print(f"{plain}\n{hint}")
         return
-    touch = _buttons(key, question, options)._repr_mimebundle_()
-    display(
-        touch | {"text/html": f"{still}<small>{html.escape(hint)}</small>", "text/plain": f"{plain}\n{hint}"}, raw=True
-    )
+    page = {"text/html": f"{still}<small>{html.escape(hint)}</small>", "text/plain": f"{plain}\n{hint}"}
+    display(widget_view(lambda: _buttons(key, question, options)) | page, raw=True)
 
 
 def _chosen(choose: str | int, options: list[str]) -> str:
@@ -46,7 +46,9 @@ def _chosen(choose: str | int, options: list[str]) -> str:
     )
 
 
-def _buttons(key: str, question: str, options: list[str]) -> ipywidgets.Widget:
+def _buttons(key: str, question: str, options: list[str]) -> "ipywidgets.Widget":  # noqa: F821
+    import ipywidgets  # a page without it still shows the question
+
     asked = ipywidgets.HTML(f"<b>Predict first.</b> {html.escape(question)}")
     wide = {"width": "max-content"}
     choice = ipywidgets.ToggleButtons(options=options, value=None, style={"button_width": "auto"}, layout=wide)
@@ -69,15 +71,16 @@ def _buttons(key: str, question: str, options: list[str]) -> ipywidgets.Widget:
 
 
 class Revealed:
-    """A prediction beside what happens."""
+    """A prediction together with what happens."""
 
     def __init__(self, predicted: dict, happens: str) -> None:
         self.predicted, self.happens = predicted, happens
 
     def lines(self) -> list[str]:
         chosen, reason = self.predicted.get("chosen"), self.predicted.get("reason")
-        said = f"{chosen}{', because ' + reason.removeprefix('because ') if reason else ''}"
-        return [f"You predicted: {said if chosen else 'nothing (no prediction made)'}", f"What happens: {self.happens}"]
+        because = f", because {reason.removeprefix('because ')}" if reason else ""
+        prediction = f"{chosen}{because}" if chosen else "nothing (no prediction made)"
+        return [f"You predicted: {prediction}", f"What happens: {self.happens}"]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())

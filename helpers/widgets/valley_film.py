@@ -2,7 +2,6 @@
 
 import html
 
-import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from helpers.plots import STYLE
-from helpers.widgets.two_views import picture, png, still_or_live
+from helpers.plots.page import FRAME, STYLE, page_bundle
+from helpers.widgets.live import still_or_live
 
 STEEP, START, RATE, STEPS = 20.0, (-9.0, 2.2), 0.045, 40  # the loss is ½ (x² + STEEP · y²)
 COLOURS = {0.0: "#d55e00", 0.8: "#0173b2"}
@@ -52,7 +51,7 @@ class Valley:
             self.balls[eta].set_data(*places[step : step + 1].T)
         self.axes.set_title(f"after {step} steps", fontsize=10)
 
-    def said(self, step: int) -> str:
+    def sentence(self, step: int) -> str:
         """The same in words."""
         far = " and ".join(f"{np.hypot(*places[step]):.1f} with η = {eta:g}" for eta, places in self.paths.items())
         return f"After {step} steps the distance from the lowest place is {far}."
@@ -69,13 +68,15 @@ def strip() -> tuple[Figure, str]:
     row[0].axes.legend(frameon=False, fontsize=8, loc="upper right")
     title = "Momentum swings across the valley, and is down long before"
     figure.suptitle(title, fontsize=11)
-    return figure, " ".join([f"{title}."] + [frame.said(step) for frame, step in zip(row, STRIP, strict=True)])
+    return figure, " ".join([f"{title}."] + [frame.sentence(step) for frame, step in zip(row, STRIP, strict=True)])
 
 
 class Film:
     """A play button, a slider, and the picture that follows them."""
 
     def __init__(self) -> None:
+        import ipywidgets  # a page without it still shows the strip
+
         with plt.rc_context(STYLE):
             figure = Figure((6.4, 3.4), layout="constrained")
             self.frame = Valley(figure.subplots())
@@ -92,12 +93,12 @@ class Film:
     def redraw(self) -> None:
         """The picture and the words of this step."""
         self.frame.draw(self.step.value)
-        said = self.frame.said(self.step.value)
-        self.image.value = picture(png(self.figure), said, round(self.figure.get_figwidth() * 96))
-        self.words.value = f'<span role="status">{html.escape(said)}</span>'
+        sentence = self.frame.sentence(self.step.value)
+        self.image.value = page_bundle(self.figure, sentence, **FRAME)["text/html"]
+        self.words.value = f'<span role="status">{html.escape(sentence)}</span>'
 
 
 def valley() -> None:
     """The film; where no kernel runs, some of its pictures side by side."""
-    figure, said = strip()
-    still_or_live(figure, said, "The film plays while a kernel runs: run this cell.", lambda: Film().box)
+    figure, alt = strip()
+    still_or_live(figure, alt, "The film plays while a kernel runs: run this cell.", lambda: Film().box)

@@ -12,16 +12,17 @@ import numpy as np
 from helpers import gpt
 from helpers.experiments.study import machine
 from helpers.support import formats
-from helpers.widgets import two_views as microscope
+from helpers.widgets import Head, gpt_head, toy_head
+from helpers.widgets.two_views import Microscope
 
 REDRAWS = 50
 LINES = ["fight -> fought", "see -> saw", "take -> took", "sing -> sang", "walk -> walked", "give -> gave", "go ->"]
 
 
-def redraws(name: str, head: microscope.Head) -> list[float]:
+def redraws(name: str, head: Head) -> list[float]:
     """Seconds of each redraw, after a first one."""
     most, seconds = len(head.demos), []
-    scope = microscope.Microscope({name: head}, name, most, list(head.queries)[-1])
+    scope = Microscope({name: head}, name, most, list(head.queries)[-1])
     for turn in range(REDRAWS):
         scope.reading.value = "relaxed" if turn < REDRAWS / 2 else "softmax"
         before, start = scope.image.value, time.perf_counter()
@@ -34,7 +35,7 @@ def redraws(name: str, head: microscope.Head) -> list[float]:
 def main() -> None:
     """Median and worst redraw of each head."""
     print(machine("cpu"))
-    for name, head in (("toy", microscope.toy_head()), ("GPT", microscope.gpt_head(gpt.load(), LINES, 12, 3))):
+    for name, head in (("toy", toy_head()), ("GPT", gpt_head(gpt.load(), LINES, 12, 3))):
         found = redraws(name, head)
         median, worst = formats.seconds(float(np.median(found))), formats.seconds(max(found))
         print(f"{name}: {REDRAWS} redraws, median {median}, worst {worst}")
