@@ -18,15 +18,18 @@ from numbers import Real
 from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Interval, doc
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from helpers.support.shapes import Within, checked
+from helpers.support.shapes import checked
 
 HIGHEST_ETA = 0.999  # a learned η is brought back to this after a step that went beyond, and to 0 below
-Momentum = Annotated[Real | Tensor, Within(0, 1, "at 1 nothing is ever forgotten and the sum grows with every token")]
+Momentum = Annotated[
+    Real | Tensor, Interval(ge=0, lt=1), doc("at 1 nothing is ever forgotten and the sum grows with every token")
+]
 
 
 @checked
@@ -68,7 +71,7 @@ def chunked_linear_attention(
     q: Float[Tensor, "*batch n d"],
     k: Float[Tensor, "*batch n d"],
     v: Float[Tensor, "*batch n m"],
-    chunk: Annotated[int, Within(1)] = 128,
+    chunk: Annotated[int, Ge(1)] = 128,
 ) -> Float[Tensor, "*batch n m"]:
     """(1.4): within a chunk all at once, from chunk to chunk by the state; O(n · chunk). The fast one."""
     state, outputs = q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]), []
@@ -83,7 +86,7 @@ def normalized_linear_attention(
     q: Float[Tensor, "*batch n d"],
     k: Float[Tensor, "*batch n d"],
     v: Float[Tensor, "*batch n m"],
-    chunk: Annotated[int, Within(1)] = 128,
+    chunk: Annotated[int, Ge(1)] = 128,
 ) -> Float[Tensor, "*batch n m"]:
     """(1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
@@ -102,7 +105,7 @@ def positive(x: Tensor) -> Tensor:
 
 @checked
 def momentum_gradients(
-    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Within(2)] = 32
+    gradients: Float[Tensor, "*batch n d"], eta: Momentum, chunk: Annotated[int, Ge(2)] = 32
 ) -> Float[Tensor, "*batch n d"]:
     """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
     return gradients + momentum_scan(gradients, eta, chunk)
@@ -110,7 +113,7 @@ def momentum_gradients(
 
 @checked
 def momentum_scan(
-    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Within(2)] = 32
+    v: Float[Tensor, "*batch n m"], eta: Momentum, chunk: Annotated[int, Ge(2)] = 32
 ) -> Float[Tensor, "*batch n m"]:
     """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
 
@@ -207,7 +210,7 @@ def momentum_linear_attention(
     k: Float[Tensor, "*batch n d"],
     v: Float[Tensor, "*batch n m"],
     eta: Momentum,
-    chunk: Annotated[int, Within(1)] = 128,
+    chunk: Annotated[int, Ge(1)] = 128,
 ) -> Float[Tensor, "*batch n m"]:
     """(6.5): gradient descent with momentum on ℓ_t(S) = −v_tᵀ S k_t: o_t = Σ_{i≤t} (1 + η + … + η^{t−i}) v_i (k_i·q_t).
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Interval, doc
 from jaxtyping import Float
 from scipy import optimize
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from tqdm.auto import trange
 
 from helpers import dual
 from helpers.dual import Rate
-from helpers.support.shapes import Within, checked
+from helpers.support.shapes import checked
 
 Weights = dict[str, Tensor]  # "w_q", "w_k", "w_v", "p" of one layer, each [e e]
 MOMENTS = {"gaussian": (1.0, 3.0), "uniform": (1 / 3, 1 / 5)}  # second and fourth of one entry of an input
@@ -107,8 +108,8 @@ def heavy_ball_layers(
     targets: Float[Tensor, " n"],
     x: Float[Tensor, " d"],
     lr: Rate,
-    beta: Annotated[float | int, Within(0, 1, "at 1 no move ever ends")],
-    layers: Annotated[int, Within(1)],
+    beta: Annotated[float | int, Interval(ge=0, lt=1), doc("at 1 no move ever ends")],
+    layers: Annotated[int, Ge(1)],
 ) -> float:
     """(6.4): w·x after steps w_{t+1} = w_t − lr ∇ + β (w_t − w_{t−1}) from w = 0 on (2.2)'s loss, a layer each."""
     step = gd_as_attention(inputs.new_zeros(1, len(x)), lr)
