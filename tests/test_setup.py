@@ -59,6 +59,23 @@ def test_an_unknown_verb_lists_the_verbs():
         assert re.search(rf"^  {name} +\w", asked.stdout, re.M)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([name, "nonsense"] for name in ("setup", "assets", "doctor", "course", "lint", "lock")),
+        ["results", "nonsense"],
+        ["bench", "speed", "nonsense"],
+        ["build", "nonsense"],
+        ["progress", "nonsense"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_wrong_argument_is_two_lines_and_nothing_is_begun(arguments):
+    done = helpers(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nonsense" in two_lines(done.stderr.strip())
+
+
 def test_nothing_but_the_standard_library_before_there_is_an_environment():
     code = f"""if True:
         import json, sys
