@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from helpers.check import EXERCISES, Exercise
 from helpers.course import equations
 from helpers.experiments import results
-from helpers.support import ROOT, CourseError
+from helpers.support import ROOT, CourseError, cache
 
 SOURCES = ROOT / "notebooks" / "source"
 STUDENT = ROOT / "notebooks"
@@ -97,8 +97,8 @@ def _stays(output: NotebookNode) -> bool:
 def write(made: NotebookNode, path: Path) -> None:
     """One form of JSON, so that only what changed differs."""
     nbformat.validate(made)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(nbformat.writes(made).rstrip("\n") + "\n", encoding="utf-8")
+    with cache.whole(path) as scratch:
+        scratch.write_text(nbformat.writes(made).rstrip("\n") + "\n", encoding="utf-8")
 
 
 def main(names: list[str]) -> int:
