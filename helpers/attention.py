@@ -18,19 +18,22 @@ from numbers import Real
 from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Interval, doc
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from helpers.support.shapes import Within, checked
+from helpers.support.shapes import checked
 
 Queries = Keys = Float[Tensor, "*batch n d"]
 Values = Float[Tensor, "*batch n m"]
 State = Float[Tensor, "*batch m d"]
-Chunk = Annotated[int, Within(1)]
+Chunk = Annotated[int, Ge(1)]
 HIGHEST_ETA = 0.999  # a learned η is brought back to this after a step that went beyond, and to 0 below
-Momentum = Annotated[Real | Tensor, Within(0, 1, "at 1 nothing is ever forgotten and the sum grows with every token")]
+Momentum = Annotated[
+    Real | Tensor, Interval(ge=0, lt=1), doc("at 1 nothing is ever forgotten and the sum grows with every token")
+]
 
 
 @checked
@@ -88,13 +91,13 @@ def positive(x: Tensor) -> Tensor:
 
 
 @checked
-def momentum_gradients(gradients: Values, eta: Momentum, chunk: Annotated[int, Within(2)] = 32) -> Values:
+def momentum_gradients(gradients: Values, eta: Momentum, chunk: Annotated[int, Ge(2)] = 32) -> Values:
     """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
     return gradients + momentum_scan(gradients, eta, chunk)
 
 
 @checked
-def momentum_scan(v: Values, eta: Momentum, chunk: Annotated[int, Within(2)] = 32) -> Values:
+def momentum_scan(v: Values, eta: Momentum, chunk: Annotated[int, Ge(2)] = 32) -> Values:
     """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
 
     The state is float32 where v is less: a running sum in bfloat16 stalls as soon as what comes in is 2⁻⁸ of it.

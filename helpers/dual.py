@@ -7,17 +7,18 @@ Aizerman et al. (1964); Dai et al. (2212.10559), equations 7 to 12. Notation as 
 from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval, doc
 from jaxtyping import Float
 from torch import Tensor
 
-from helpers.support.shapes import Within, checked
+from helpers.support.shapes import checked
 
 Inputs = Float[Tensor, "*batch n d"]
 Errors = Targets = Float[Tensor, "*batch n m"]
 Weights = Float[Tensor, "*batch m d"]
 Input = Float[Tensor, "*batch d"]
 Output = Float[Tensor, "*batch m"]
-Rate = Annotated[float | int, Within(0, why="it says how far to go against the gradient")]
+Rate = Annotated[float | int, Ge(0), doc("it says how far to go against the gradient")]
 
 
 @checked
@@ -41,7 +42,7 @@ def dual_forward(w0: Weights, errors: Errors, inputs: Inputs, x: Input) -> Outpu
 
 @checked
 def unrolled_training(
-    w0: Weights, inputs: Inputs, targets: Targets, lr: Rate, steps: Annotated[int, Within(1)]
+    w0: Weights, inputs: Inputs, targets: Targets, lr: Rate, steps: Annotated[int, Ge(1)]
 ) -> tuple[Float[Tensor, "*batch steps_n m"], Float[Tensor, "*batch steps_n d"]]:
     """(2.4): errors and inputs of full-batch steps (2.2), step after step; `dual_forward` of them is the last layer."""
     errors, w = [], w0
@@ -63,9 +64,9 @@ def trained(
     inputs: Inputs,
     targets: Targets,
     lr: Rate,
-    steps: Annotated[int, Within(0)],
-    momentum: Annotated[float | int, Within(0, 1, "at 1 nothing is ever forgotten")] = 0.0,
-    batch: Annotated[int, Within(1)] | None = None,
+    steps: Annotated[int, Ge(0)],
+    momentum: Annotated[float | int, Interval(ge=0, lt=1), doc("at 1 nothing is ever forgotten")] = 0.0,
+    batch: Annotated[int, Ge(1)] | None = None,
     seed: int = 0,
 ) -> tuple[Errors, Weights]:
     """(2.6): gradient descent in its dual form: each example's error signals, added up over all steps, and the layer.

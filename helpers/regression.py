@@ -10,13 +10,14 @@ from functools import partial
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Interval, doc
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from helpers import dual
 from helpers.dual import Rate
 from helpers.support import training
-from helpers.support.shapes import Within, checked
+from helpers.support.shapes import checked
 
 MATRICES = ("w_q", "w_k", "w_v", "p")
 Weights = dict[str, Tensor]  # these of one layer, each [e e]
@@ -100,8 +101,8 @@ def heavy_ball_layers(
     targets: Float[Tensor, " n"],
     x: Float[Tensor, " d"],
     lr: Rate,
-    beta: Annotated[float | int, Within(0, 1, "at 1 no move ever ends")],
-    layers: Annotated[int, Within(1)],
+    beta: Annotated[float | int, Interval(ge=0, lt=1), doc("at 1 no move ever ends")],
+    layers: Annotated[int, Ge(1)],
 ) -> float:
     """(6.4): w·x after steps w_{t+1} = w_t − lr ∇ + β (w_t − w_{t−1}) from w = 0 on (2.2)'s loss, a layer each."""
     step = gd_as_attention(inputs.new_zeros(1, len(x)), lr)

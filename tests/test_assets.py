@@ -745,6 +745,27 @@ def test_an_interrupted_writer_leaves_the_old_file(tmp_path):
     assert target.read_text() == "old"
 
 
+def test_a_folder_is_never_deleted_for_a_file(tmp_path):
+    (tmp_path / "results" / "mine").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError), cache.whole(tmp_path / "results") as scratch:
+        scratch.write_text("new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["results", "mine"]
+
+
+def stopped(target, reason):
+    with cache.whole(target) as scratch:
+        scratch.mkdir()
+        raise reason
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, SystemExit, OSError, MemoryError])
+def test_whatever_stops_a_writer_leaves_the_old_folder(tmp_path, reason):
+    (tmp_path / "made" / "old").mkdir(parents=True)
+    with pytest.raises(reason):
+        stopped(tmp_path / "made", reason)
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "old"]
+
+
 def test_a_sweep_takes_only_what_belongs_to_its_target(tmp_path):
     ours, others = tmp_path / ".unfinished-sentences-a1", tmp_path / ".unfinished-sentencesx-a1"
     for folder in (ours, others):

@@ -21,7 +21,7 @@ def test_no_docstring_names_an_equation_that_stands_nowhere():
 
 
 def test_the_table_names_section_function_and_test():
-    rows = equations.table(build.sources(["01"])[0]).splitlines()
+    rows = equations.equation_table(build.sources(["01"])[0]).splitlines()
     function, test = "`attention.softmax_attention`", "`test_softmax_attention_is_torchs`"
     assert f"| (1.1) | 1 · Attention is a table | {function} | {test} |" in rows
 

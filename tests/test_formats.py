@@ -14,6 +14,16 @@ def test_rounding(value, said):
     assert formats.rounding(torch.tensor([[0.0, -value]], dtype=torch.float64)) == said
 
 
+@pytest.mark.parametrize(("value", "shown"), [(float("nan"), "nan"), (float("inf"), "inf")])
+def test_what_is_not_finite_is_below_no_power_of_ten(value, shown):
+    assert formats.rounding(torch.tensor([0.0, value])) == shown
+
+
+def test_nothing_has_no_largest_difference():
+    with pytest.raises(ValueError, match=r"no numbers in a tensor of shape \[0, 3\]"):
+        formats.rounding(torch.zeros(0, 3))
+
+
 def test_rounding_is_not_finer_than_the_numbers_are():
     assert formats.rounding(torch.tensor([1e-9])) == "< 1e-4"
     assert formats.rounding(torch.tensor([1e-9], dtype=torch.bfloat16)) == "< 1e-2"

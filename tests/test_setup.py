@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from helpers.course import doctor, setup, verbs
+from helpers.course import assets, doctor, setup, verbs
 from helpers.support import ROOT, CourseError
 
 BARE = [
@@ -57,6 +57,23 @@ def test_an_unknown_verb_lists_the_verbs():
     for name in ("setup", "lab", "test", "quick", "assets", "doctor", "build", "course", "lint", "results", "lock"):
         assert f"'{name}'" in done.stderr
         assert re.search(rf"^  {name} +\w", asked.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([name, "nonsense"] for name in ("setup", "assets", "doctor", "course", "lint", "lock")),
+        ["results", "nonsense"],
+        ["bench", "speed", "nonsense"],
+        ["build", "nonsense"],
+        ["progress", "nonsense"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_wrong_argument_is_two_lines_and_nothing_is_begun(arguments):
+    done = helpers(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nonsense" in two_lines(done.stderr.strip())
 
 
 def test_nothing_but_the_standard_library_before_there_is_an_environment():
@@ -213,7 +230,7 @@ def test_the_range_of_torch(version, fits):
 
 
 def test_the_range_of_torch_is_that_of_the_requirements():
-    torch = next(wanted for wanted in requirements() if wanted.name == "torch")
+    torch = next(wanted for wanted in doctor.requirements() if wanted.name == "torch")
     assert torch.specifier == Requirement("torch>={},<{}".format(*setup.TORCH_RANGE)).specifier
     assert torch.specifier.contains(setup.TORCH)
 
@@ -384,12 +401,6 @@ def test_a_python_without_venv_is_told_what_to_install(checkout, monkeypatch):
     assert not setup.ready()
 
 
-def requirements():
-    """The direct ones."""
-    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
-    return [Requirement(line) for line in lines if line]
-
-
 def lock():
     """Package names and the versions locked for them."""
     locked = {}
@@ -409,7 +420,7 @@ def test_the_lock_leaves_torch_and_what_only_its_cuda_build_needs_out():
     assert not [name for name in lock() if re.match("torch|nvidia|triton|cuda", name)]
 
 
-@pytest.mark.parametrize("wanted", requirements(), ids=lambda wanted: wanted.name)
+@pytest.mark.parametrize("wanted", doctor.requirements(), ids=lambda wanted: wanted.name)
 def test_the_lock_has_every_direct_requirement_in_its_range(wanted):
     versions = lock().get(wanted.name, [])
     assert (wanted.name == "torch") == (not versions)
@@ -451,23 +462,85 @@ def installed(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize("version", [None, "3.6.8"])
-def test_a_missing_or_old_jupyterlab_or_widgets_is_only_a_note(installed, capsys, version):
+@pytest.mark.parametrize("version", [None, "3.6.8", "99.0"])
+def test_a_missing_old_or_too_new_jupyterlab_or_widgets_is_only_a_note(installed, capsys, version):
     installed(jupyterlab=version, ipywidgets=version)
     findings = found(doctor.report())
-    assert (findings["JupyterLab"].status, findings["widgets"].status) == ("note", "note")
+    assert (findings["jupyterlab"].status, findings["ipywidgets"].status) == ("note", "note")
     assert doctor.main() == 0
-    assert "note: JupyterLab: " in capsys.readouterr().out
-    assert "Run: python -m helpers setup" in findings["JupyterLab"].do
+    assert "note: jupyterlab: " in capsys.readouterr().out
+    assert "Run: python -m helpers setup" in findings["jupyterlab"].do
 
 
-@pytest.mark.parametrize("version", [None, "2.5.1+cpu"])
-def test_a_missing_or_old_torch_stops_it(installed, version):
+@pytest.mark.parametrize("version", [None, "2.5.1+cpu", "3.0.0"])
+def test_a_missing_old_or_too_new_torch_stops_it(installed, version):
     installed(torch=version)
     findings = found(doctor.report())
     assert findings["torch"].status == "stop"
     assert "python -m helpers setup" in findings["torch"].do
     assert doctor.main() == 1
+
+
+@pytest.mark.parametrize("version", ["2.6.0", "2.9.1+cu126", "2.10.0a0+git1234"])
+def test_a_torch_of_its_own_build_is_in_range(installed, version):
+    installed(torch=version)
+    assert found(doctor.report())["torch"].status == "ok"
+
+
+def test_every_requirement_has_its_line():
+    findings = found(doctor.report())
+    assert {wanted.name for wanted in doctor.requirements()} <= findings.keys()
+    assert findings["numpy"].seen == importlib.metadata.version("numpy")
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"memory.max": 12 * GB // 10}, 1.2),
+        ({"memory.max": 2 * GB, "memory.current": GB // 2}, 1.5),
+        ({"memory.max": 2 * GB, "memory.current": GB, "memory.stat": f"anon 1\ninactive_file {GB // 2}"}, 1.5),
+        ({"memory.max": GB, "memory.current": 2 * GB}, 0.0),
+        ({"memory.limit_in_bytes": GB}, 1.0),
+        ({"memory/memory.limit_in_bytes": 2 * GB, "memory/memory.usage_in_bytes": GB}, 1.0),
+        ({"memory.max": "max", "memory.current": GB}, None),
+        ({"memory.max": "?"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_container_allows(tmp_path, files, free):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    allowed = doctor.container_memory(tmp_path)
+    assert free == (allowed if allowed is None else allowed / GB)
+
+
+@pytest.mark.parametrize("allowed", [GB, 0])
+def test_the_doctor_says_the_least_of_what_the_machine_and_the_container_have(monkeypatch, allowed):
+    monkeypatch.setattr(doctor, "container_memory", lambda: allowed)
+    memory = found(doctor.report())["memory"]
+    assert (memory.status, memory.seen) == ("note", f"{allowed / GB:.1f} GB free")
+
+
+def test_a_cache_folder_that_is_a_file_stops_what_is_still_to_come(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
+    cache = found(doctor.report())["cache"]
+    assert (cache.status, "is a file" in cache.seen) == ("stop", True)
+    monkeypatch.setattr(assets, "intact", lambda name: True)
+    assert found(doctor.report())["cache"].status == "note"
+
+
+def test_progress_that_cannot_be_read_or_kept_is_a_note(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+    assert found(doctor.report())["progress"].status == "ok"
+    (tmp_path / "progress.json").write_text("[]")
+    assert "no JSON object" in found(doctor.report())["progress"].do
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json" / "below"))
+    assert found(doctor.report())["progress"].status == "note"
 
 
 def test_little_memory_is_a_note_and_little_disk_stops_only_what_is_still_to_come(monkeypatch, tmp_path):

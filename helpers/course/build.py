@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from helpers.check import EXERCISES, Exercise
 from helpers.course import equations
 from helpers.experiments import facts
-from helpers.support import ROOT, CourseError
+from helpers.support import ROOT, CourseError, cache
 
 SOURCES = ROOT / "notebooks" / "source"
 STUDENT = ROOT / "notebooks"
@@ -47,7 +47,7 @@ def notebook(source: Path, solved: bool) -> NotebookNode:
         cell.source = SOLUTION.sub(stub, cell.source + "\n").rstrip("\n")
         if cell.cell_type == "markdown":
             cell.source = RESULT.sub(lambda match: facts.fact(match[1]), cell.source)
-            cell.source = EQUATIONS.sub(lambda match: equations.table(sources([match[1]])[0]), cell.source)
+            cell.source = EQUATIONS.sub(lambda match: equations.equation_table(sources([match[1]])[0]), cell.source)
             cell.source = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), cell.source)
             cell.source = ANSWER.sub(
                 lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), cell.source
@@ -97,8 +97,8 @@ def _stays(output: NotebookNode) -> bool:
 def write(made: NotebookNode, path: Path) -> None:
     """One form of JSON, so that only what changed differs."""
     nbformat.validate(made)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(nbformat.writes(made).rstrip("\n") + "\n", encoding="utf-8")
+    with cache.whole(path) as scratch:
+        scratch.write_text(nbformat.writes(made).rstrip("\n") + "\n", encoding="utf-8")
 
 
 def main(names: list[str]) -> int:
@@ -115,12 +115,12 @@ def course() -> int:
     """Execute every solved notebook head-less; a table of what passed and how long it took; 1 if one failed."""
     failed = 0
     for source in _some([]):
-        start, said = time.perf_counter(), "passed"
+        start, outcome = time.perf_counter(), "passed"
         try:
             execute(notebook(source, solved=True))
         except CellExecutionError as error:
-            failed, said = 1, f"FAILED: {error.ename}: {error.evalue}"
-        print(f"{source.stem:32} {time.perf_counter() - start:6.1f} s  {said}", flush=True)
+            failed, outcome = 1, f"FAILED: {error.ename}: {error.evalue}"
+        print(f"{source.stem:32} {time.perf_counter() - start:6.1f} s  {outcome}", flush=True)
     return failed
 
 

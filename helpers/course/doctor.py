@@ -4,15 +4,27 @@ import importlib.metadata
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
+from packaging.requirements import Requirement
 
 from helpers.course import assets
-from helpers.support import cache
+from helpers.support import ROOT, CourseError, cache, progress
 
 MARKS = {"ok": "ok", "note": "note", "stop": "STOP"}
+LIMITS = (  # where a control group states what it allows and what is used
+    (".", "memory.max", "memory.current"),
+    (".", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+CLOSE = "The notebooks with the real GPT need up to 1.6 GB: close other programs or other notebooks' kernels."
+ELSEWHERE = "Let COURSE_CACHE name a folder that can be written; what is computed is not kept until then."
+DISPENSABLE = {  # the notebooks run without them, in another editor or without what contributors need
+    *("jupyterlab", "ipywidgets", "jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval"),
+    *("playwright", "ruff", "pre-commit", "setuptools", "uv"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,14 @@ class Finding:
 
 def report() -> list[Finding]:
     """Look at everything the course needs."""
-    return [look() for look in (_python, _torch, _device, _memory, _disk, *map(_asset, assets.ASSETS), _lab, _widgets)]
+    looks = _python, _device, _memory, _disk, _progress
+    return [*(look() for look in looks), *map(_asset, assets.ASSETS), *map(_package, requirements())]
+
+
+def requirements() -> list[Requirement]:
+    """The packages in requirements.txt, each with its range."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(wanted) for line in lines if (wanted := line.partition("#")[0].strip())]
 
 
 def _python() -> Finding:
@@ -37,56 +56,73 @@ def _python() -> Finding:
     )
 
 
-def _version(package: str) -> str | None:
+def _package(wanted: Requirement) -> Finding:
+    """Whether a package is installed, in the range that the course is tested with."""
+    trouble = "note" if wanted.name in DISPENSABLE else "stop"
     try:
-        return importlib.metadata.version(package)
+        version = importlib.metadata.version(wanted.name)
     except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _installed(what: str, package: str, status: str, lowest: tuple[int, int]) -> Finding:
-    """Whether a package is there and new enough; `status` is what its absence means."""
-    version = _version(package)
-    if version is None:
-        return Finding(what, status, "missing", "Run: python -m helpers setup")
-    if tuple(int(part) for part in version.split(".")[:2]) < lowest:
+        return Finding(wanted.name, trouble, "missing", "Run: python -m helpers setup")
+    if not wanted.specifier.contains(version, prereleases=True):
         return Finding(
-            what,
-            status,
-            f"{version}, too old",
-            f"The course needs {'.'.join(map(str, lowest))} or newer. Run: python -m helpers setup",
+            wanted.name,
+            trouble,
+            f"{version}, out of range",
+            f"The course needs {wanted.specifier}. Run: python -m helpers setup",
         )
-    return Finding(what, "ok", version)
-
-
-def _torch() -> Finding:
-    return _installed("torch", "torch", "stop", (2, 6))
+    return Finding(wanted.name, "ok", version)
 
 
 def _device() -> Finding:
-    if _version("torch") is None:
+    try:
+        import torch
+    except ImportError:
         return Finding("device", "note", "unknown without torch")
-    import torch
-
     if not torch.cuda.is_available():
         return Finding("device", "ok", f"CPU, {torch.get_num_threads()} threads")
     return Finding("device", "ok", f"{torch.cuda.get_device_name()}, {torch.cuda.mem_get_info()[0] / 1e9:.0f} GB free")
 
 
 def _memory() -> Finding:
-    free = psutil.virtual_memory().available / 1e9
-    do = (
-        ""
-        if free > 2
-        else "The notebooks with the real GPT need up to 1.6 GB: close other programs or other notebooks' kernels."
-    )
-    return Finding("memory", "note" if do else "ok", f"{free:.1f} GB free", do)
+    allowed = container_memory()
+    free = min(psutil.virtual_memory().available, *([] if allowed is None else [allowed])) / 1e9
+    return Finding("memory", "ok" if free > 2 else "note", f"{free:.1f} GB free", "" if free > 2 else CLOSE)
+
+
+def container_memory(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that a container may still use, by its control group of version 2 or 1; None where no limit is stated."""
+    free = []
+    for place, limit, usage in LIMITS:
+        allowed = _stated(folder / place / limit)
+        if allowed is not None:
+            used = (_stated(folder / place / usage) or 0) - _reclaimable(folder / place / "memory.stat")
+            free.append(max(0, allowed - max(0, used)))
+    return min(free, default=None)
+
+
+def _stated(file: Path) -> int | None:
+    """The number in a file of a control group; None where there is none, as in "max"."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _reclaimable(file: Path) -> int:
+    """Bytes of files in memory, given back when a program needs them: they count as use, but are free."""
+    try:
+        rows = dict(line.split() for line in file.read_text().splitlines())
+        return int(rows.get("total_inactive_file", rows.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return 0
 
 
 def _disk() -> Finding:
     where = cache.folder()
-    free = shutil.disk_usage(next(p for p in (where, *where.parents) if p.exists())).free / 1e9
     needed = sum(asset.megabytes for name, asset in assets.ASSETS.items() if not assets.intact(name)) / 1000
+    if reason := assets.unwritable(where):
+        return Finding("cache", "stop" if needed else "note", f"can't be written: {reason}", ELSEWHERE)
+    free = shutil.disk_usage(next(p for p in (where, *where.parents) if p.exists())).free / 1e9
     if free < needed:
         return Finding(
             "disk",
@@ -97,25 +133,21 @@ def _disk() -> Finding:
     return Finding("disk", "ok", f"{free:.1f} GB free")
 
 
-def _asset(name: str) -> Callable[[], Finding]:
-    def look() -> Finding:
-        here = assets.intact(name)
-        return Finding(
-            name,
-            "ok" if here else "stop",
-            "ready" if here else "missing",
-            "" if here else "Run: python -m helpers setup",
-        )
-
-    return look
+def _progress() -> Finding:
+    file = progress.path()
+    try:
+        progress.current()
+    except CourseError as error:
+        return Finding("progress", "note", "can't be read", str(error).replace("\n", " "))
+    if reason := assets.unwritable(file.parent):
+        return Finding("progress", "note", f"can't be written: {reason}", "Let COURSE_PROGRESS name another file.")
+    return Finding("progress", "ok", file.name)
 
 
-def _lab() -> Finding:
-    return _installed("JupyterLab", "jupyterlab", "note", (4, 0))
-
-
-def _widgets() -> Finding:
-    return _installed("widgets", "ipywidgets", "note", (8, 0))
+def _asset(name: str) -> Finding:
+    if assets.intact(name):
+        return Finding(name, "ok", "ready")
+    return Finding(name, "stop", "missing", "Run: python -m helpers setup")
 
 
 def show(findings: list[Finding] | None = None) -> None:

@@ -31,8 +31,8 @@ def tests() -> Named:
 def _documented(files: list[Path], module: bool) -> Named:
     found: Named = {}
     for file in files:
-        for name, said in _docstrings(ast.parse(file.read_text(encoding="utf-8")), f"{file.stem}." if module else ""):
-            numbers = NUMBERS.match(said)
+        for name, text in _docstrings(ast.parse(file.read_text(encoding="utf-8")), f"{file.stem}." if module else ""):
+            numbers = NUMBERS.match(text)
             for number in re.findall(r"\d\.\d+", numbers[0]) if numbers else ():
                 found.setdefault(number, []).append(name)
     return found
@@ -57,11 +57,11 @@ def places(source: Path) -> dict[str, str]:
     }
 
 
-def table(source: Path) -> str:
+def equation_table(source: Path) -> str:
     """The rows of one notebook: equation, section, functions, tests."""
     computed, proved = functions(), tests()
     lines = ["| equation | section | function | test |", "|---" * 4 + "|"]
     for number, section in places(source).items():
-        said = ("<br>".join(f"`{name}`" for name in named.get(number, ())) for named in (computed, proved))
-        lines.append(f"| ({number}) | {section} | {' | '.join(said)} |")
+        names = ("<br>".join(f"`{name}`" for name in named.get(number, ())) for named in (computed, proved))
+        lines.append(f"| ({number}) | {section} | {' | '.join(names)} |")
     return "\n".join(lines)

@@ -158,36 +158,12 @@ def lock() -> None:
     without_torch = ROOT / "build" / "without-torch.txt"
     without_torch.parent.mkdir(exist_ok=True)
     without_torch.write_text("torch; sys_platform == 'never'\n")
-    command = [
-        "uv",
-        "pip",
-        "compile",
-        "--universal",
-        "--python-version",
-        "3.11",
-        "--generate-hashes",
-        "--no-annotate",
-        "--no-config",
-        "--no-emit-package",
-        "torch",
-    ]
-    command += [
-        "--custom-compile-command",
-        "python -m helpers lock",
-        "--override",
-        without_torch,
-        "requirements.txt",
-        "--output-file",
-        "requirements.lock",
-    ]
+    flags = "--universal --python-version 3.11 --generate-hashes --no-annotate --no-config --no-emit-package torch"
+    command = [Path(sys.executable).parent / "uv", "pip", "compile", *flags.split()]
+    command += ["--custom-compile-command", "python -m helpers lock", "--override", without_torch]
+    command += ["requirements.txt", "--output-file", "requirements.lock"]
     quiet = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
-    subprocess.run(
-        [Path(sys.executable).parent / command[0], *command[1:]],
-        cwd=ROOT,
-        env=quiet,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    subprocess.run(command, cwd=ROOT, env=quiet, check=True, stdout=subprocess.DEVNULL)
 
 
 def _say(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def verb(shelf: dict) -> Callable[[Callable], Callable]:
 
 
 @verb(OUTSIDE)
-def setup_(rest: list[str]) -> int:
+def setup_() -> int:
     """environment, model and sentences: everything, once"""
     setup.environment()
     return setup.run("assets")
@@ -36,7 +37,7 @@ def setup_(rest: list[str]) -> int:
 @verb(OUTSIDE)
 def lab(rest: list[str]) -> int:
     """set-up, then JupyterLab on notebook 00"""
-    if setup_([]):
+    if setup_():
         return 1
     landing = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
     command = [setup.python(), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", landing]
@@ -48,19 +49,19 @@ def lab(rest: list[str]) -> int:
 @verb(OUTSIDE)
 def test(rest: list[str]) -> int:
     """set-up, then all tests"""
-    return setup_([]) or setup.run("pytest", *rest)
+    return setup_() or setup.run("pytest", *rest)
 
 
 @verb(OUTSIDE)
 def quick(rest: list[str]) -> int:
     """lint and the tests that need no real model: under two minutes"""
     return (
-        setup_([]) or setup.run("lint") or setup.run("pytest", "-m", "not real and not notebook and not browser", *rest)
+        setup_() or setup.run("lint") or setup.run("pytest", "-m", "not real and not notebook and not browser", *rest)
     )
 
 
 @verb(INSIDE)
-def assets(rest: list[str]) -> int:
+def assets() -> int:
     """fetch and verify model and sentences"""
     from helpers.course import assets
 
@@ -69,7 +70,7 @@ def assets(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
-def doctor(rest: list[str]) -> int:
+def doctor() -> int:
     """what this machine has, and what to do where something is missing"""
     from helpers.course import doctor
 
@@ -85,7 +86,7 @@ def build(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
-def course(rest: list[str]) -> int:
+def course() -> int:
     """execute every solved notebook; which passed, and how long each took"""
     from helpers.course import build
 
@@ -93,7 +94,7 @@ def course(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
-def lint(rest: list[str]) -> int:
+def lint() -> int:
     """ruff, and what is wrong with the notebooks"""
     from helpers.course import lint
 
@@ -129,7 +130,7 @@ def progress(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
-def lock(rest: list[str]) -> int:
+def lock() -> int:
     """requirements.lock from requirements.txt"""
     setup.lock()
     return 0
@@ -139,6 +140,15 @@ def lock(rest: list[str]) -> int:
 def pytest(rest: list[str]) -> int:
     """pytest in the course's environment [its options]"""
     return subprocess.run([sys.executable, "-m", "pytest", *rest], cwd=ROOT).returncode
+
+
+def _call(name: str, function: Callable, rest: list[str]) -> int:
+    """Call a verb; raises CourseError where it was given arguments and takes none."""
+    if inspect.signature(function).parameters:
+        return function(rest)
+    if rest:
+        raise CourseError(f"`{name}` takes no arguments; it got {' '.join(rest)}.\nRun: python -m helpers {name}")
+    return function()
 
 
 def main() -> int:
@@ -155,7 +165,7 @@ def main() -> int:
         if asked.verb in INSIDE and Path(sys.executable) != setup.python():
             setup.environment()
             return setup.run(asked.verb, *rest)
-        return verbs[asked.verb](rest)
+        return _call(asked.verb, verbs[asked.verb], rest)
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -1,5 +1,7 @@
 """Numbers as a page should show them: the same on every machine."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,8 +9,12 @@ FINEST = {torch.float64: -12, torch.float32: -4}  # powers of ten; below, machin
 
 
 def rounding(difference: Tensor) -> str:
-    """The largest absolute difference, as the power of ten it stays below: "< 1e-12"."""
+    """The largest absolute difference, as the power of ten it stays below: "< 1e-12"; "nan" where there is one."""
+    if not difference.numel():
+        raise ValueError(f"rounding: there are no numbers in a tensor of shape {list(difference.shape)}.")
     largest, finest = difference.abs().max().item(), FINEST.get(difference.dtype, -2)
+    if not math.isfinite(largest):
+        return str(largest)
     return f"< 1e{next((power for power in range(finest, 4) if largest < 10**power), 99)}"
 
 

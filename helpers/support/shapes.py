@@ -3,35 +3,18 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, get_args, get_origin
 
+from annotated_types import DocInfo, Ge, Interval
 from jaxtyping import AbstractArray, jaxtyped
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Within:
-    """Numbers that an argument may be, low ≤ x < high: `chunk: Annotated[int, Within(1)]`; of a tensor, all of them."""
-
-    low: float | int
-    high: float | int = float("inf")
-    why: str = ""
-
-    def __contains__(self, number: Real | Tensor) -> bool:
-        if isinstance(number, Tensor):
-            return number.numel() == 0 or bool(self.low <= number.min() and number.max() < self.high)
-        return bool(self.low <= number < self.high)
-
-    def __str__(self) -> str:
-        allowed = f"at least {self.low}" if self.high == float("inf") else f"in [{self.low}, {self.high})"
-        return f"{allowed}: {self.why}" if self.why else allowed
-
-
 def checked(function: Callable) -> Callable:
-    """Refuse what breaks a function's annotations: shapes, dtypes, devices, and numbers out of range.
+    """Refuse what breaks a function's annotations: shapes, dtypes, devices, and numbers out of bounds.
 
+    Bounds are `Annotated[int, Ge(1)]` or `Annotated[float, Interval(ge=0, lt=1), doc("why")]`; of a tensor, for all.
     Raises TypeError for what is no tensor or holds no floating-point numbers, ValueError for the rest.
     """
     parameters = inspect.signature(function).parameters
@@ -57,20 +40,32 @@ def _faults(given: dict[str, tuple[object, Any]]) -> Any:  # noqa: ANN401
             continue
         number = next((a for a in (annotation, *get_args(annotation)) if get_origin(a) is Annotated), None)
         if number is not None:
-            kind, allowed = get_args(number)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, Integral if kind is int else kind)
-                or value not in allowed
-            ):
-                said = f"{name} = {_number(value)}"
-                yield ValueError(f"{said} must be {'a whole number, ' * (kind is int)}{allowed}.")
+            yield from _number_faults(name, value, *get_args(number))
         shape = next((a for a in (annotation, *get_args(annotation)) if _is_shape(a)), None)
         if shape is not None:
             yield from _tensor_faults(name, value, shape)
             for other, (earlier, its_shape) in seen.items():
                 yield from _pair_faults(name, value, shape, other, earlier, its_shape)
             seen[name] = (value, shape)
+
+
+def _number_faults(name: str, value: object, kind: Any, bounds: Ge | Interval, *reasons: DocInfo) -> Any:  # noqa: ANN401
+    fits = isinstance(value, Integral if kind is int else kind) and not isinstance(value, bool)
+    if not fits or not _in_bounds(value, bounds):
+        limit = getattr(bounds, "lt", None)
+        allowed = f"at least {bounds.ge}" if limit is None else f"in [{bounds.ge}, {limit})"
+        because = "".join(f": {reason.documentation}" for reason in reasons)
+        whole = "a whole number, " * (kind is int)
+        yield ValueError(f"{name} = {_number(value)} must be {whole}{allowed}{because}.")
+
+
+def _in_bounds(value: Real | Tensor, bounds: Ge | Interval) -> bool:
+    """Whether a number, or all of a tensor's, are at least `ge` and below `lt`, where there is one; nan never is."""
+    if isinstance(value, Tensor) and not value.numel():
+        return True
+    low, high = (value.min(), value.max()) if isinstance(value, Tensor) else (value, value)
+    limit = getattr(bounds, "lt", None)
+    return bool(low >= bounds.ge and (limit is None or high < limit))
 
 
 def _number(value: object) -> str:

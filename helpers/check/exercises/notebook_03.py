@@ -116,8 +116,8 @@ def icl_decomposition(attempt: Attempt) -> Iterator[Claim]:
 
 def layer_mistakes(w0: Tensor, lr: float, inputs: Tensor, targets: Tensor, x: Tensor) -> Mistakes:
     """What the layer would predict; rows are queries."""
-    said, first, scores = inputs @ w0.T, x @ w0.T, x @ inputs.T
-    miss, looks = targets - said, -first @ targets.T  # the query's y part is −W₀x
+    predicted, first, scores = inputs @ w0.T, x @ w0.T, x @ inputs.T
+    miss, looks = targets - predicted, -first @ targets.T  # the query's y part is −W₀x
     return {
         "The sign: the query's y part is −W₀x, so that −ΔW x must be added: as values W₀x_j − y_j, with +lr in P.": (
             lambda: first - lr * scores @ miss
@@ -128,8 +128,10 @@ def layer_mistakes(w0: Tensor, lr: float, inputs: Tensor, targets: Tensor, x: Te
         "W₀ is missing from the values W₀x_j − y_j: it stands in w_v's last m rows, first d columns.": lambda: (
             first + lr * scores @ targets
         ),
-        "W₀ has the wrong sign in the values: they are W₀x_j − y_j.": lambda: first + lr * scores @ (targets + said),
-        "y_j is missing from the values W₀x_j − y_j.": lambda: first - lr * scores @ said,
+        "W₀ has the wrong sign in the values: they are W₀x_j − y_j.": lambda: (
+            first + lr * scores @ (targets + predicted)
+        ),
+        "y_j is missing from the values W₀x_j − y_j.": lambda: first - lr * scores @ predicted,
         "The learning rate is missing: P holds it.": lambda: first + scores @ miss,
         "The learning rate acts twice: in P or in the values, not in both.": lambda: first + lr**2 * scores @ miss,
         "Tokens are compared by their y part too: w_q, w_k must look at x alone, zeros for y.": lambda: (
@@ -164,10 +166,10 @@ def gd_as_attention(attempt: Attempt) -> Iterator[Claim]:
         for name in names:
             yield is_tensor(layer[name], d + m, d + m, name=f"`{name}`")
         demos, queries = torch.cat([inputs, targets], 1), torch.cat([x, -x @ w0.T], 1)
-        said = -regression.attend(layer, demos, queries)[:, d:]
+        predicted = -regression.attend(layer, demos, queries)[:, d:]
         expected = x @ dual.gradient_step(w0, inputs, targets, lr)[1].T
         says = f"minus the y part of 6 queries is W₁x, after {n} demonstration{'s' * (n > 1)} and with m = {m}"
-        yield equals(said, expected, says, layer_mistakes(w0, lr, inputs, targets, x))
+        yield equals(predicted, expected, says, layer_mistakes(w0, lr, inputs, targets, x))
 
 
 def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mistakes:

@@ -141,8 +141,8 @@ def attention_mistakes(q: Tensor, k: Tensor, v: Tensor, eta: float) -> Mistakes:
             v,
             lambda t, i: (weights + (i < t) * eta ** (t - i)) / (1 + ((i < t) * eta ** (t - i)).sum(-1, keepdim=True)),
         ),
-        **{said: lambda wrong=wrong: plain + wrong() for said, wrong in sum_mistakes(v, eta).items()},
-        **{said: lambda wrong=wrong: wrong() + momentum for said, wrong in softmax_mistakes(q, k, v).items()},
+        **{what: lambda wrong=wrong: plain + wrong() for what, wrong in sum_mistakes(v, eta).items()},
+        **{what: lambda wrong=wrong: wrong() + momentum for what, wrong in softmax_mistakes(q, k, v).items()},
     }
 
 
@@ -215,59 +215,74 @@ def momentum_scan(attempt: Attempt) -> Iterator[Claim]:
     yield equals(out, attention.momentum_scan(v, 0.01), f"the same sums for {n} tokens, η = 0.01")
 
 
-def ball_mistakes(
-    inputs: Tensor, targets: Tensor, x: Tensor, lr: float, beta: float, layers: int
-) -> dict[str, Callable[[], Tensor]]:
+Move = Callable[[Tensor, Tensor], Tensor]  # from w_t and w_(t−1) to w_(t+1)
+
+
+def ball_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, lr: float, beta: float, layers: int) -> Mistakes:
     def step(w: Tensor) -> Tensor:
         return lr * (targets - inputs @ w) @ inputs
 
-    def after(move: Callable[[Tensor, Tensor], Tensor], layers: int = layers) -> Tensor:
+    def after(move: Move, layers: int = layers) -> Tensor:
         w = before = torch.zeros_like(x)
         for _ in range(layers):
             w, before = move(w, before), w
         return w @ x
 
-    def scaled(factor: float) -> Tensor:
-        return after(lambda w, before: w + factor * step(w) + beta * (w - before))
-
     def right(w: Tensor, before: Tensor) -> Tensor:
         return w + step(w) + beta * (w - before)
 
-    n = len(inputs)
-    return {
-        "β does nothing: it is left out, or w_t − w_(t−1) is taken when both are already the same.": lambda: after(
-            lambda w, before: w + step(w)
-        ),
-        "Divided by the number of examples: the loss is a sum, not a mean.": lambda: scaled(1 / n),
-        "There is a 2 too many: the loss has a ½, so that its gradient has no 2.": lambda: scaled(2.0),
-        "This is the gradient of `mse_loss`, a mean: the loss here is ½ of a sum.": lambda: scaled(2 / n),
-        "The learning rate is missing.": lambda: scaled(1 / lr),
-        "The learning rate acts twice: on the gradient, or on the velocity, not on both.": lambda: scaled(lr),
-        "The steps go uphill: lr ∇ is subtracted, and ∇ = Σ (w·x_i − y_i) x_i.": lambda: scaled(-1.0),
-        "The gradient is weighed with 1 − β, as in an average: it enters whole.": lambda: scaled(1 - beta),
-        "β multiplies the gradient's step too: only w_t − w_(t−1) has it.": lambda: scaled(beta),
-        "This is Nesterov's: here the gradient is taken at w_t, not ahead of it.": lambda: after(
-            lambda w, before: w + step(w + beta * (w - before)) + beta * (w - before)
-        ),
+    moves = {what: lambda move=move: after(move) for what, move in wrong_moves(step, len(inputs), lr, beta).items()}
+    counts = {
         "That is one layer too many.": lambda: after(right, layers + 1),
         "One layer is missing.": lambda: after(right, layers - 1),
         "This is what one layer says, however many are asked for.": lambda: after(right, 1),
-        "The last two w are added: β multiplies their difference, w_t − w_(t−1).": lambda: after(
+    }
+    return moves | counts
+
+
+def wrong_moves(step: Callable[[Tensor], Tensor], n: int, lr: float, beta: float) -> dict[str, Move]:
+    """Moves that are taken for w + step(w) + β (w − before)."""
+    return {
+        "β does nothing: it is left out, or w_t − w_(t−1) is taken when both are already the same.": (
+            lambda w, before: w + step(w)
+        ),
+        **{what: scaled(step, factor, beta) for what, factor in wrong_factors(n, lr, beta).items()},
+        "This is Nesterov's: here the gradient is taken at w_t, not ahead of it.": (
+            lambda w, before: w + step(w + beta * (w - before)) + beta * (w - before)
+        ),
+        "The last two w are added: β multiplies their difference, w_t − w_(t−1).": (
             lambda w, before: w + step(w) + beta * (w + before)
         ),
-        "The momentum brakes: β (w_t − w_(t−1)) is added.": lambda: after(
-            lambda w, before: w + step(w) - beta * (w - before)
-        ),
-        "w_(t−1) stays zero: after each layer it must become the w that was.": lambda: after(
+        "The momentum brakes: β (w_t − w_(t−1)) is added.": lambda w, before: w + step(w) - beta * (w - before),
+        "w_(t−1) stays zero: after each layer it must become the w that was.": (
             lambda w, before: w + step(w) + beta * w
         ),
-        "w_t itself is missing: a move is added to it.": lambda: after(lambda w, before: step(w) + beta * (w - before)),
-        "Every gradient is taken at w = 0: after a layer the errors y_i − w·x_i are others.": lambda: after(
+        "w_t itself is missing: a move is added to it.": lambda w, before: step(w) + beta * (w - before),
+        "Every gradient is taken at w = 0: after a layer the errors y_i − w·x_i are others.": (
             lambda w, before: w + step(0 * w) + beta * (w - before)
         ),
-        "Only the gradient before is remembered: β carries on the whole last move.": lambda: after(
+        "Only the gradient before is remembered: β carries on the whole last move.": (
             lambda w, before: w + step(w) + beta * step(before) * bool(w.any())
         ),
+    }
+
+
+def scaled(step: Callable[[Tensor], Tensor], factor: float, beta: float) -> Move:
+    """The right move, but for a factor at the gradient."""
+    return lambda w, before: w + factor * step(w) + beta * (w - before)
+
+
+def wrong_factors(n: int, lr: float, beta: float) -> dict[str, float]:
+    """Factors at the gradient's step where there should be none."""
+    return {
+        "Divided by the number of examples: the loss is a sum, not a mean.": 1 / n,
+        "There is a 2 too many: the loss has a ½, so that its gradient has no 2.": 2.0,
+        "This is the gradient of `mse_loss`, a mean: the loss here is ½ of a sum.": 2 / n,
+        "The learning rate is missing.": 1 / lr,
+        "The learning rate acts twice: on the gradient, or on the velocity, not on both.": lr,
+        "The steps go uphill: lr ∇ is subtracted, and ∇ = Σ (w·x_i − y_i) x_i.": -1.0,
+        "The gradient is weighed with 1 − β, as in an average: it enters whole.": 1 - beta,
+        "β multiplies the gradient's step too: only w_t − w_(t−1) has it.": beta,
     }
 
 
