@@ -130,6 +130,13 @@ def test_the_words_name_every_series(capsys):
     assert all(f"series {i} from 1 to 5" in out for i in range(9))
 
 
+@pytest.mark.parametrize(("log", "label"), [("xy", "cubic: n^3.0"), ("x", "cubic"), ("", "cubic")])
+def test_where_both_axes_are_logarithmic_a_line_says_its_slope(drawn, log, label):
+    plots.lines({"cubic": (X, X**3)}, "x", "y", "title", log=log)
+    (text,) = drawn().axes[0].get_legend().get_texts()
+    assert text.get_text() == label
+
+
 def test_a_figure_reaches_the_page_with_its_words_and_is_closed(monkeypatch):
     shown, before = [], plt.get_fignums()
     monkeypatch.setattr(page, "display", lambda bundle, raw: shown.append(bundle))

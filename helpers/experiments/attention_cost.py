@@ -113,12 +113,6 @@ def lengths(backward: bool = False, what: str = "seconds") -> dict[str, tuple[np
     return {way: (rows.n.to_numpy(), rows[what].to_numpy()) for way, rows in found}
 
 
-def exponent(x: np.ndarray, y: np.ndarray) -> float:
-    """The power of x that y grows as: slope of log y against log x over the upper half, where constants have faded."""
-    half = len(x) // 2
-    return float(np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0])
-
-
 def attention_table() -> str:
     """The README's table: seconds forward and backward, memory, and exponents over the upper half of the lengths."""
     rows = []
@@ -129,5 +123,5 @@ def attention_table() -> str:
             row |= {f"{n:,} {name}": formats.seconds(found[n]) if n in found else "–" for n in (512, 2048, 8192)}
         memory = dict(zip(*lengths(what="bytes")[way], strict=True)).get(8192)
         row["MB at 8,192"] = f"{memory / 1e6:,.0f}" if memory is not None else "–"
-        rows.append(row | {"grows as": f"n^{exponent(*lengths()[way]):.2f}"})
+        rows.append(row | {"grows as": f"n^{formats.exponent(*lengths()[way]):.2f}"})
     return markdown(pd.DataFrame(rows))

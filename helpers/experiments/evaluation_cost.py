@@ -22,11 +22,10 @@ import torch
 
 from helpers import gpt, icl, metrics, tasks
 from helpers.experiments.accuracy import best_rate
-from helpers.experiments.attention_cost import exponent
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown
 from helpers.gpt import GPT
-from helpers.support import ROOT, CourseError
+from helpers.support import ROOT, CourseError, formats
 from helpers.tasks import Task
 
 HARNESS = "0.4.13"
@@ -232,7 +231,7 @@ def speed_table() -> str:
 def exponents() -> dict[str, float]:
     """By which power of its size seconds grow along every axis."""
     found = SCALE.frame().groupby("axis", sort=False)
-    return {axis: exponent(rows.x.to_numpy(), rows.seconds.to_numpy()) for axis, rows in found}
+    return {axis: formats.exponent(rows.x.to_numpy(), rows.seconds.to_numpy()) for axis, rows in found}
 
 
 if __name__ == "__main__":

@@ -45,10 +45,8 @@ def encode(tokenizer: Tokenizer, documents: Sequence[str]) -> Int[Tensor, " toke
     return torch.tensor([token for document in ids for token in document])
 
 
-def random_windows(
-    tokens: Int[Tensor, " tokens"], context: int, count: int, seed: int, step: int
-) -> Int[Tensor, "count window"]:
-    """A training step's windows of context + 1 tokens: the same for every model with this seed."""
+def random_windows(tokens: Int[Tensor, " n"], context: int, count: int, seed: int, step: int) -> Int[Tensor, "b m"]:
+    """A training step's windows of m = context + 1 tokens: the same for every model with this seed."""
     if len(tokens) <= context:
         raise ValueError(f"random_windows: {len(tokens)} tokens are too few for windows of {context} and the next one.")
     rng = torch.Generator().manual_seed(seed * 1_000_003 + step)

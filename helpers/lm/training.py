@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,7 @@ from helpers.lm.model import LanguageModel
 from helpers.lm.text import END, random_windows
 from helpers.support import training
 
+Steps = Iterator[tuple[int, float]]  # each step's number and loss
 LOWEST_TEMPERATURE = 1e-30  # below, logits / temperature leave float32, and the likeliest token is certain anyway
 
 
@@ -38,9 +40,7 @@ class TrainingConfig:
         return self.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * along)))
 
 
-def descend(
-    model: LanguageModel, loss_at: Callable[[int], Tensor], config: TrainingConfig
-) -> Iterator[tuple[int, float]]:
+def descend(model: LanguageModel, loss_at: Callable[[int], Tensor], config: TrainingConfig) -> Steps:
     """Train step by step on any loss, giving each step's number and loss; every learned η stays in its range."""
     optimizer = adamw(model, config.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, config.rate)
@@ -59,9 +59,7 @@ def adamw(model: LanguageModel, decay: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.95))
 
 
-def training_steps(
-    model: LanguageModel, tokens: Int[Tensor, " tokens"], config: TrainingConfig
-) -> Iterator[tuple[int, float]]:
+def training_steps(model: LanguageModel, tokens: Int[Tensor, " tokens"], config: TrainingConfig) -> Steps:
     """`descend` on text: predict every next token of random windows."""
 
     def loss_at(step: int) -> Tensor:
@@ -90,12 +88,7 @@ def losses_by_position(
 
 @torch.no_grad()
 def generate(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    prompt: str,
-    tokens: int = 100,
-    temperature: float | int = 0.8,
-    seed: int = 0,
+    model: LanguageModel, tokenizer: Tokenizer, prompt: str, tokens: int = 100, temperature: Real = 0.8, seed: int = 0
 ) -> str:
     """Continue a prompt token by token, each from the states that the tokens before left; stops at END.
 
@@ -116,7 +109,7 @@ def generate(
     return tokenizer.decode(ids[start:])
 
 
-def _check_sampling(tokens: int, temperature: float | int) -> None:
+def _check_sampling(tokens: int, temperature: Real) -> None:
     if not 0 <= temperature < math.inf:
         raise ValueError(
             f"generate: temperature = {temperature} has no meaning: logits are divided by it.\n"
@@ -126,7 +119,7 @@ def _check_sampling(tokens: int, temperature: float | int) -> None:
         raise ValueError(f"generate: tokens = {tokens} leaves nothing to write.\nAsk for at least one token.")
 
 
-def _next_token(logits: Float[Tensor, " vocabulary"], temperature: float | int, rng: torch.Generator) -> int:
+def _next_token(logits: Float[Tensor, " vocabulary"], temperature: Real, rng: torch.Generator) -> int:
     """A token drawn from softmax(logits / temperature), which at 0 is the likeliest."""
     if temperature < LOWEST_TEMPERATURE:
         return logits.argmax().item()

@@ -7,7 +7,6 @@ import numpy as np
 from IPython.display import DisplayHandle
 from matplotlib.axes import Axes
 
-from helpers import metrics
 from helpers.plots.page import (
     COLOURS,
     FRAME,
@@ -21,6 +20,7 @@ from helpers.plots.page import (
     show,
 )
 from helpers.support import cache
+from helpers.support.formats import exponent
 
 PAIRED = [c for c in ("#029e73", "#7a3e9d", *(PALETTE[i] for i in (0, 3, 4, 5, 7, 9))) for _ in range(2)]
 BY_LAYER = [PALETTE[i] for i in (0, 4, 2, 1, 3, 5, 6, 8, 9)]
@@ -45,7 +45,7 @@ def lines(
     figure, axes = canvas(8, max(3.6, 0.22 * len(groups)))
     summary = []
     for name, (x, y, *band) in groups.items():
-        label = f"{name}: n^{metrics.exponent(x, y):.1f}" if log == "xy" and len(x) > 3 else name
+        label = f"{name}: n^{exponent(x, y):.1f}" if log == "xy" and len(x) > 3 else name
         axes.plot(x, y, "-", ms=4.5, label=label, **styles[name])
         if band:
             axes.fill_between(x, *band, color=styles[name]["color"], alpha=0.15, lw=0)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,3 +25,9 @@ def seconds(time: float) -> str:
         if time >= scale:
             return f"{time / scale:.3g} {unit}"
     return f"{time / 1e-6:.3g} µs"
+
+
+def exponent(x: np.ndarray, y: np.ndarray) -> float:
+    """The power of x that y grows as: slope of log y against log x over the upper half, where constants have faded."""
+    half = len(x) // 2
+    return float(np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0])
