@@ -108,11 +108,11 @@ def test_queries_are_those_before_rotary_positions():
     hook = layer.q_proj.register_forward_hook(lambda _, x, out: made.append(out[0]))
     try:
         ids, kept = torch.tensor([model.encode("abcab")]), {}
-        with gpt.watch(model, range(5), range(5), lambda layer, seen: kept.setdefault(layer, seen.queries)):
+        with gpt.watch(model, range(5), lambda layer, seen: kept.setdefault(layer, seen.queries)):
             model.network(ids)
     finally:
         hook.remove()
-    torch.testing.assert_close(kept[0].flatten(1), made[0], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(kept[0].flatten(1), made[-1], atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(kept[0][:2], kept[0][3:], atol=1e-6, rtol=1e-5)
     queries = icl.finetuned(model, task, 0.01, internals=True).internals.training_queries
     tokens = torch.tensor([token for demo in icl.demo_ids(model, task) for token in demo])

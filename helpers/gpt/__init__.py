@@ -1,6 +1,7 @@
 """A real GPT: load it, score with it, watch its attention, finetune it, patch it, give it momentum."""
 
 from helpers.gpt import momentum, patches, value_update
+from helpers.gpt.encoding import encode_pieces, encode_prompts
 from helpers.gpt.finetuning import (
     OPTIMIZERS,
     PROJECTIONS,
@@ -28,7 +29,9 @@ __all__ = [
     "Packed",
     "ValueUpdate",
     "complete",
+    "encode_pieces",
     "encode_prefix",
+    "encode_prompts",
     "heads",
     "key_and_value_weights",
     "language_model_loss",
