@@ -142,12 +142,15 @@ def _check_packing(model: GPT) -> bool | None:
 
     plain = replace(model, slow=True)
     expected = logprobs(score(plain, *asked))
-    with refused(model, "it can't be scored in packed passes", f"For scores without internals, {SLOW}"):
+    advice = f"For scores without internals, {SLOW}"
+    with refused(model, "its code doesn't run with the mask of packed passes", advice):
         packed = logprobs(_packed_passes(model, *asked))
-        if not torch.cat([packed, expected]).isfinite().all():
-            return None
-        if not alike(model, packed, expected) and alike(model, logprobs(score(plain, *asked)), expected):
-            raise ValueError("they give other scores than whole passes.")
+    if not torch.cat([packed, expected]).isfinite().all():
+        return None
+    if not alike(model, packed, expected) and alike(model, logprobs(score(plain, *asked)), expected):
+        raise refusal(
+            model, "packed passes give other scores than whole ones: masks or places count otherwise.", advice
+        )
     return True  # equal, or the model draws at random and there is nothing to compare with
 
 
