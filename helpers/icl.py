@@ -157,14 +157,14 @@ def zero_shot(
     label's last token, where the paper's code looks (`at="first_label"`). `bos=False`: no sequence starts with a BOS.
     `slow=True`: every answer in a pass of its own, the same to rounding, for families that can't be packed (README).
     """
-    return _predict(_how(model, bos, slow, internals), replace(task, demos=()), "zero-shot", _where(internals, at))
+    return _predict(*_asked(model, internals, at, bos, slow), replace(task, demos=()), "zero-shot")
 
 
 def in_context(
     model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True, slow: bool = False
 ) -> Predictions:
     """Predict every query after the demonstrations; options as for `zero_shot`."""
-    return _predict(_how(model, bos, slow, internals), task, "in context", _where(internals, at))
+    return _predict(*_asked(model, internals, at, bos, slow), task, "in context")
 
 
 def finetuned(
@@ -183,16 +183,17 @@ def finetuned(
     """
     if internals and not task.demos:
         raise ValueError(f"Task {task.name!r} has no demonstrations: no training to look into.")
-    return _learn(_how(model, bos, slow, internals), task, lr, (1,), "sgd", False, _where(internals, at))[0]
+    model, where = _asked(model, internals, at, bos, slow)
+    return _learn(model, task, lr, (1,), "sgd", False, where)[0]
 
 
-def _how(model: GPT, bos: bool, slow: bool, internals: bool) -> GPT:
-    """The same model, read as asked."""
+def _asked(model: GPT, internals: bool, at: str, bos: bool, slow: bool) -> tuple[GPT, str | None]:
+    """The model as it is to be read, and where to look into it."""
+    if at not in POSITIONS:
+        raise ValueError(f"at={at!r}: attention can be looked at at {' or '.join(map(repr, POSITIONS))}.")
     if internals and (slow or model.slow):
-        raise ValueError(
-            "slow=True scores by whole passes and looks into none.\nAsk for internals=True or slow=True, not both."
-        )
-    return replace(model, starts=model.starts and bos, slow=slow or model.slow)
+        raise ValueError("slow=True only scores, by whole passes.\nAsk for internals=True or slow=True, not both.")
+    return replace(model, starts=model.starts and bos, slow=slow or model.slow), at if internals else None
 
 
 def learning_curve(
@@ -221,12 +222,6 @@ def _check_training(lr: float, epochs: tuple[int, ...], optimizer: str) -> None:
         raise ValueError(f"epochs={epochs}: numbers of passes in increasing order, such as (0, 1, 4).")
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer={optimizer!r}: there are {', '.join(OPTIMIZERS)}.")
-
-
-def _where(internals: bool, at: str) -> str | None:
-    if at not in POSITIONS:
-        raise ValueError(f"at={at!r}: attention can be looked at at {' or '.join(map(repr, POSITIONS))}.")
-    return at if internals else None
 
 
 def _train(
@@ -265,7 +260,7 @@ def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
     return ValueUpdate(**kept)
 
 
-def _predict(model: GPT, task: Task, way: str, at: str | None) -> Predictions:
+def _predict(model: GPT, at: str | None, task: Task, way: str) -> Predictions:
     return _unfold(cache.remember(lambda: _fold(_evaluate(model, task, at)), _key(model, task, way, at, model.slow)))
 
 

@@ -11,8 +11,8 @@ import torch
 from test_internals import check_against_transformers
 from tiny import family, plain_scores, small_task
 
-from helpers import icl
-from helpers.gpt import patches
+from helpers import gpt, icl
+from helpers.gpt import patches, verification
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 OLD = {"n_positions": 256, "n_embd": 32, "n_layer": 2, "n_head": 4}  # shapes under the names of older families
@@ -169,6 +169,18 @@ def test_packed_rows_stay_within_the_window(kind):
     torch.testing.assert_close(icl.in_context(model, task).scores, whole(model, task), atol=1e-4, rtol=0)
 
 
+def test_a_text_longer_than_a_window_is_not_looked_into():
+    model = made("mistral", sliding_window=30)
+    with pytest.raises(ValueError, match=r"sees only 30 tokens at once in some layers, not all 31\.\n.*\.$"):
+        read_under_watch(model, 31)
+    read_under_watch(model, 30)
+
+
+def read_under_watch(model, tokens):
+    with gpt.watch(model, [tokens - 1], lambda *_: None):
+        model.network(torch.arange(2, tokens + 2)[None])
+
+
 @pytest.mark.parametrize("kind", EXACT)
 def test_a_prompt_becomes_a_patch_or_is_refused(kind):
     model = made(kind)
@@ -182,15 +194,16 @@ def test_a_prompt_becomes_a_patch_or_is_refused(kind):
     assert model.fingerprint() == fingerprint
 
 
-@pytest.mark.parametrize(
-    ("line", "kinds"),
-    [
-        ("exact", EXACT),
-        ("exact, without internals", SCORES),
-        ("by whole passes", WHOLE),
-        ("a prompt as a patch", PATCHED),
-    ],
-)
-def test_readme_lists_the_families_that_are_tried(line, kinds):
-    (listed,) = re.findall(rf"^  - \*\*{line}\*\*[^:]*: (.*)$", README, re.MULTILINE)
-    assert re.findall(r"`([\w-]+)`", listed) == list(kinds)
+def test_readme_and_docstring_list_the_families_that_are_tried():
+    tried = {
+        "exact": EXACT,
+        "exact, without internals": SCORES,
+        "by whole passes": WHOLE,
+        "a prompt as a patch": PATCHED,
+    }
+    _, *items = verification.__doc__.split("\n- ")
+    for (line, kinds), item in zip(tried.items(), items, strict=True):
+        (listed,) = re.findall(rf"^  - \*\*{line}\*\*[^:]*: (.*)$", README, re.MULTILINE)
+        assert re.findall(r"`([\w-]+)`", listed) == list(kinds)
+        assert item.startswith(line)
+        assert re.findall(r"[\w-]+", item.partition(": ")[2]) == list(kinds)

@@ -16,35 +16,3 @@ from helpers.gpt.loading import GPT, KNOWN, complete, load
 from helpers.gpt.scoring import Continuation, Look, Packed, encode_prefix, logits_of, pack, score
 from helpers.gpt.value_update import ValueUpdate
 from helpers.gpt.watching import Attended, Heads, heads, watch
-
-__all__ = [
-    "GPT",
-    "KNOWN",
-    "OPTIMIZERS",
-    "PROJECTIONS",
-    "Attended",
-    "Continuation",
-    "Heads",
-    "Look",
-    "Packed",
-    "ValueUpdate",
-    "complete",
-    "encode_pieces",
-    "encode_prefix",
-    "encode_prompts",
-    "heads",
-    "key_and_value_weights",
-    "language_model_loss",
-    "load",
-    "logits_of",
-    "momentum",
-    "pack",
-    "patches",
-    "restored",
-    "score",
-    "stepper",
-    "trainable",
-    "value_update",
-    "watch",
-    "watch_training",
-]

@@ -69,7 +69,8 @@ def watch(model: GPT, rows: Sequence[int], keep: Callable[[int, Attended], None]
     Attention goes through transformers' own interface and stays what it was, to the last bit.
     Raises ValueError where a model's heads can't be looked into, or an activation is nan or infinite.
     """
-    at, seen, rotary = torch.tensor(rows, device=model.device), set(), once(model, _rotary_layers)
+    rotary, most = once(model, _rotary_layers), window(model)
+    at, seen = torch.tensor(rows, device=model.device), set()
 
     @torch.no_grad()
     def see(call: Call, outputs: Tensor) -> None:
@@ -77,8 +78,10 @@ def watch(model: GPT, rows: Sequence[int], keep: Callable[[int, Attended], None]
         queries = call.unrotated(at) if layer in rotary else call.query[:, at]
         attended = Attended(outputs[at].float(), queries.transpose(0, 1).float(), call.scores(at))
         _check_finite(model, layer, *vars(attended).values())
-        if call.key.shape[1] > window(model):
-            raise ValueError(f"{model.name} sees only {window(model)} tokens at once, not all {call.key.shape[1]}.")
+        if (tokens := call.key.shape[1]) > most:
+            raise ValueError(
+                f"{model.name} sees only {most} tokens at once in some layers, not all {tokens}.\nTake a shorter text."
+            )
         seen.add(layer)
         keep(layer, attended)
 
