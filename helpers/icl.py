@@ -9,6 +9,7 @@ projections move.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -96,58 +97,105 @@ def _query(template: Template, text: str) -> tuple[str, str]:
     return cut.rstrip(" "), cut[len(cut.rstrip(" ")) :]
 
 
-def demo_ids(model: GPT, task: Task) -> list[list[int]]:
-    """Token ids of every demonstration, without separators."""
-    return [model.encode(task.template.pattern.format(text=demo.text, label=demo.label)) for demo in task.demos]
+def encode(model: GPT, task: Task) -> tuple[list[int], list[list[int]], list[list[list[int]]]]:
+    """Token ids of what all queries share, of every query, and of its answers with the space before them."""
+    if not task.queries:
+        raise ValueError(f"Task {task.name!r} has no queries: nothing to predict.")
+    asked, spaces = zip(*[_query(task.template, query.text) for query in task.queries], strict=True)
+    pairs = zip(task.queries, spaces, strict=True)
+    answers = [[space + answer for answer in task.labels or query.answers] for query, space in pairs]
+    return gpt.encode_prompts(model, "".join(_shown(task)), list(asked), answers)
+
+
+def _shown(task: Task) -> list[str]:
+    """Every demonstration, and the separator behind it."""
+    pattern, separator = task.template.pattern, task.template.separator
+    return [piece for demo in task.demos for piece in (pattern.format(text=demo.text, label=demo.label), separator)]
 
 
 def prefix_ids(model: GPT, task: Task) -> list[int]:
     """One BOS, then every demonstration with its separator."""
-    separator = model.encode(task.template.separator)
-    return model.bos + [token for demo in demo_ids(model, task) for token in demo + separator]
-
-
-def prompt_ids(model: GPT, task: Task, query: Example, demos: bool = True) -> list[int]:
-    """The exact token ids of one prompt, with or without the demonstrations."""
-    return (prefix_ids(model, task) if demos else model.bos) + query_ids(model, task, query)
+    return encode(model, task)[0]
 
 
 def query_ids(model: GPT, task: Task, query: Example) -> list[int]:
     """Token ids of an unanswered query alone."""
-    return model.encode(_query(task.template, query.text)[0])
+    return encode(model, replace(task, queries=(query,)))[1][0]
 
 
 def answer_ids(model: GPT, task: Task, query: Example) -> list[list[int]]:
     """Token ids of every label, or of every right answer where answers are free; the space before is part of them."""
-    space = _query(task.template, query.text)[1]
-    return [model.encode(space + answer) for answer in task.labels or query.answers]
+    return encode(model, replace(task, queries=(query,)))[2][0]
 
 
-def zero_shot(model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True) -> Predictions:
+def prompt_ids(model: GPT, task: Task, query: Example, demos: bool = True) -> list[int]:
+    """The exact token ids of one prompt, with or without the demonstrations."""
+    prefix, [own], _ = encode(model, replace(task, queries=(query,), demos=task.demos if demos else ()))
+    return prefix + own
+
+
+def demo_ids(model: GPT, task: Task) -> list[list[int]]:
+    """Token ids of every demonstration, without separators."""
+    return _shown_ids(model, task)[::2]
+
+
+def demo_places(model: GPT, task: Task) -> list[int]:
+    """Where the demonstrations' own tokens stand in a prompt: neither BOS nor separators."""
+    lengths = [len(ids) for ids in _shown_ids(model, task)]
+    starts = list(accumulate(lengths, initial=len(model.bos)))
+    return [place for i in range(0, len(lengths), 2) for place in range(starts[i], starts[i + 1])]
+
+
+def _shown_ids(model: GPT, task: Task) -> list[list[int]]:
+    return gpt.encode_pieces(model, [[*_shown(task), _query(task.template, task.queries[0].text)[0]]])[0][:-1]
+
+
+def zero_shot(
+    model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True, slow: bool = False
+) -> Predictions:
     """Predict every query without demonstrations.
 
     `internals` also keeps what attention did at the token that predicts the answer (`at="answer"`) or at the first
     label's last token, where the paper's code looks (`at="first_label"`). `bos=False`: no sequence starts with a BOS.
+    `slow=True`: every answer in a pass of its own, the same to rounding, for families that can't be packed (README).
     """
-    return _predict(model, replace(task, demos=()), "zero-shot", _where(internals, at), bos)
+    return _predict(*_asked(model, internals, at, bos, slow), replace(task, demos=()), "zero-shot")
 
 
-def in_context(model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True) -> Predictions:
+def in_context(
+    model: GPT, task: Task, *, internals: bool = False, at: str = "answer", bos: bool = True, slow: bool = False
+) -> Predictions:
     """Predict every query after the demonstrations; options as for `zero_shot`."""
-    return _predict(model, task, "in context", _where(internals, at), bos)
+    return _predict(*_asked(model, internals, at, bos, slow), task, "in context")
 
 
 def finetuned(
-    model: GPT, task: Task, lr: float, *, internals: bool = False, at: str = "answer", bos: bool = True
+    model: GPT,
+    task: Task,
+    lr: float,
+    *,
+    internals: bool = False,
+    at: str = "answer",
+    bos: bool = True,
+    slow: bool = False,
 ) -> Predictions:
     """Predict every query without demonstrations, after one SGD step on each: the paper's finetuning.
 
     Options as for `zero_shot`; the internals then also hold the queries of the tokens trained on.
     """
-    model = replace(model, starts=model.starts and bos)
     if internals and not task.demos:
         raise ValueError(f"Task {task.name!r} has no demonstrations: no training to look into.")
-    return _learn(model, task, lr, (1,), "sgd", False, _where(internals, at))[0]
+    model, where = _asked(model, internals, at, bos, slow)
+    return _learn(model, task, lr, (1,), "sgd", False, where)[0]
+
+
+def _asked(model: GPT, internals: bool, at: str, bos: bool, slow: bool) -> tuple[GPT, str | None]:
+    """The model as it is to be read, and where to look into it."""
+    if at not in POSITIONS:
+        raise ValueError(f"at={at!r}: attention can be looked at at {' or '.join(map(repr, POSITIONS))}.")
+    if internals and (slow or model.slow):
+        raise ValueError("slow=True only scores, by whole passes.\nAsk for internals=True or slow=True, not both.")
+    return replace(model, starts=model.starts and bos, slow=slow or model.slow), at if internals else None
 
 
 def learning_curve(
@@ -164,8 +212,7 @@ def _learn(
     model: GPT, task: Task, lr: float, epochs: tuple[int, ...], optimizer: str, all_weights: bool, at: str | None
 ) -> list[Predictions]:
     _check_training(lr, epochs, optimizer)
-    _check_lengths(model, replace(task, demos=()))
-    key = _key(model, task, "finetuned", lr, epochs, optimizer, all_weights, at)
+    key = _key(model, task, "finetuned", lr, epochs, optimizer, all_weights, at, model.slow)
     kept = cache.remember(lambda: _train(model, task, lr, epochs, optimizer, all_weights, at), key)
     return [_unfold(kept, f"{epoch} ") for epoch in epochs]
 
@@ -179,18 +226,13 @@ def _check_training(lr: float, epochs: tuple[int, ...], optimizer: str) -> None:
         raise ValueError(f"optimizer={optimizer!r}: there are {', '.join(OPTIMIZERS)}.")
 
 
-def _where(internals: bool, at: str) -> str | None:
-    if at not in POSITIONS:
-        raise ValueError(f"at={at!r}: attention can be looked at at {' or '.join(map(repr, POSITIONS))}.")
-    return at if internals else None
-
-
 def _train(
     model: GPT, task: Task, lr: float, epochs: tuple[int, ...], optimizer: str, all_weights: bool, at: str | None
 ) -> dict[str, Tensor]:
     """Train on the demonstrations, one step each and in their order, pass after pass; predict where `epochs` says."""
     weights = dict(model.network.named_parameters()) if all_weights else gpt.key_and_value_weights(model.network)
     kept, bare, demos = {}, replace(task, demos=()), demo_ids(model, task)
+    encode(model, bare)  # what can't be read is said before any training
     queries = torch.zeros(sum(map(len, demos)) if at else 0, *model.attention_shape)
     with gpt.trainable(model.network, weights):
         step = gpt.stepper(list(weights.values()), optimizer, lr)
@@ -214,16 +256,14 @@ def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
     if model.dtype.itemsize < 4 or not task.demos:
         raise ValueError(f"The update of {model.name} needs float32 weights and demonstrations to be trained on.")
     _check_training(lr, (1,), "sgd")
-    _check_lengths(model, replace(task, demos=()))
-    demos, prompts = demo_ids(model, task), [prompt_ids(model, task, query, demos=False) for query in task.queries]
+    bos, queries, _ = encode(model, replace(task, demos=()))
+    demos, prompts = demo_ids(model, task), [bos + query for query in queries]
     kept = cache.remember(lambda: compute(model, demos, prompts, lr), _key(model, task, "value update", lr))
     return ValueUpdate(**kept)
 
 
-def _predict(model: GPT, task: Task, way: str, at: str | None, bos: bool) -> Predictions:
-    model = replace(model, starts=model.starts and bos)
-    _check_lengths(model, task)
-    return _unfold(cache.remember(lambda: _fold(_evaluate(model, task, at)), _key(model, task, way, at)))
+def _predict(model: GPT, at: str | None, task: Task, way: str) -> Predictions:
+    return _unfold(cache.remember(lambda: _fold(_evaluate(model, task, at)), _key(model, task, way, at, model.slow)))
 
 
 def _fold(predictions: Predictions) -> dict[str, Tensor]:
@@ -241,11 +281,10 @@ def _unfold(kept: dict[str, Tensor], prefix: str = "") -> Predictions:
 
 def _evaluate(model: GPT, task: Task, at: str | None = None) -> Predictions:
     """Score all answers of all queries after the task's demonstrations, if it has any; look inside where `at` says."""
-    prompts = [query_ids(model, task, query) for query in task.queries]
-    answers = [answer_ids(model, task, query) for query in task.queries]
+    prefix, prompts, answers = encode(model, task)
     internals, look = _observe(model, task, prompts, answers, at) if at else (None, None)
     follow = not task.labels or at == "first_label"
-    scored = gpt.score(model, prefix_ids(model, task), prompts, answers, follow, look)
+    scored = gpt.score(model, prefix, prompts, answers, follow, look)
     scores = [torch.stack([continuation.logprobs.mean() for continuation in options]) for options in scored]
     if not torch.cat(scores).isfinite().all():
         raise ValueError(
@@ -288,36 +327,14 @@ def _observe(
             internals.demo_scores[here, layer] = scores[..., demos].transpose(0, 1)
             internals.query_scores[here, layer, :, : own.shape[1]] = (scores[:, each, own] * (own >= 0)).transpose(0, 1)
 
-        return gpt.watch(model, places, row.positions[0, places].tolist(), keep)
+        return gpt.watch(model, places, keep)
 
     return internals, look
-
-
-def demo_places(model: GPT, task: Task) -> list[int]:
-    """Where the demonstrations' own tokens stand in a prompt: neither BOS nor separators."""
-    separator, places, start = len(model.encode(task.template.separator)), [], len(model.bos)
-    for demo in demo_ids(model, task):
-        places.extend(range(start, start + len(demo)))
-        start += len(demo) + separator
-    return places
 
 
 def _ends_word(model: GPT, token: int) -> bool:
     """The word before this token is complete: the token doesn't go on with a letter or digit."""
     return not model.tokenizer.decode([token])[:1].isalnum()
-
-
-def _check_lengths(model: GPT, task: Task) -> None:
-    """Every prompt must fit the model's context, and there must be something to predict; said before any computing."""
-    if not task.queries:
-        raise ValueError(f"Task {task.name!r} has no queries: nothing to predict.")
-    longest = max(len(query_ids(model, task, q)) + max(map(len, answer_ids(model, task, q))) for q in task.queries)
-    needed = len(prefix_ids(model, task)) + longest
-    if needed > model.context:
-        raise ValueError(
-            f"The longest prompt of {task.name!r} has {needed} tokens, {model.name} reads {model.context}.\n"
-            f"Load the task with fewer shots than {len(task.demos)}."
-        )
 
 
 def _key(model: GPT, task: Task, *how: object) -> tuple | None:

@@ -59,7 +59,7 @@ def test_a_whole_run_stays_on_its_device(elsewhere, task):
 
 def test_a_tensor_left_behind_is_found(elsewhere, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)  # the prompt stays on the CPU
-    with SecondDevice(), pytest.raises(RuntimeError, match="tensors on cpu and meta"):
+    with SecondDevice(), pytest.raises(ValueError, match="tensors on cpu and meta"):
         icl._evaluate(elsewhere, small_task())
 
 

@@ -1,5 +1,8 @@
 """The packed pass says what a plain one says: tiny models of three families here, the real one in test_real.py."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from tiny import CONTEXT, FAMILIES, free_task, plain_scores, small_task, tiny
@@ -19,6 +22,69 @@ def test_packed_scores_are_plain_scores(family, dtype):
         torch.testing.assert_close(
             way(model, task).scores, torch.stack(plain_scores(model, task, demos)), atol=CLOSE[dtype], rtol=0
         )
+
+
+def test_whole_passes_give_the_same(model):
+    for task in (small_task(), free_task()):
+        for way in (icl.zero_shot, icl.in_context, partial(icl.finetuned, lr=0.01)):
+            slow, packed = way(model, task, slow=True), way(model, task)
+            torch.testing.assert_close(slow.scores, packed.scores, atol=1e-5, rtol=0)
+            assert slow.right.tolist() == packed.right.tolist()
+    with pytest.raises(ValueError, match=r"slow=True .*\n.*not both\.$"):
+        icl.in_context(model, small_task(), slow=True, internals=True)
+
+
+def test_a_hook_by_places_of_the_row_is_found_and_refused(model):
+    """A learner takes attention from the last place, which in a packed row is the last of many prompts' places."""
+    task = small_task()
+    icl.in_context(model, task)
+    hook = attention(model)[0].register_forward_hook(last_place_off)
+    with pytest.raises(ValueError, match=r"packed passes give other scores than whole ones: .*\n.*slow=True\.$"):
+        icl._evaluate(model, task)
+    expected = torch.stack(plain_scores(model, task, True))
+    torch.testing.assert_close(icl._evaluate(replace(model, slow=True), task).scores, expected, atol=1e-5, rtol=0)
+    hook.remove()
+    icl._evaluate(model, task)
+
+
+def attention(model):
+    return [m for name, m in model.network.named_modules() if name.endswith((".attn", ".self_attn"))]
+
+
+def last_place_off(module, inputs, out):
+    out[0][:, -1] = 0
+
+
+def test_a_hook_that_draws_at_random_or_is_the_same_everywhere_goes_on(model):
+    for change in (lambda out: out + torch.randn_like(out), lambda out: 0 * out):
+        hook = attention(model)[0].register_forward_hook(lambda _, x, out, f=change: (f(out[0]), *out[1:]))
+        assert icl._evaluate(model, small_task()).scores.isfinite().all()
+        hook.remove()
+
+
+def test_packing_is_compared_once(model, monkeypatch):
+    icl._evaluate(model, small_task())
+    monkeypatch.setattr(gpt.scoring, "_whole_pass", lambda *_: pytest.fail("compared again"))
+    icl._evaluate(model, small_task())
+
+
+def test_a_changed_configuration_is_compared_again(model, monkeypatch):
+    icl._evaluate(model, small_task())
+    monkeypatch.setattr(gpt.scoring, "_whole_pass", compared := Counted(gpt.scoring._whole_pass))
+    model.network.config.sliding_window = 100
+    icl._evaluate(model, small_task())
+    assert compared.calls == 3
+
+
+class Counted:
+    """A function, and how often it was called."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *args):
+        self.calls += 1
+        return self.function(*args)
 
 
 def test_many_batches_give_the_same_as_one(model, monkeypatch):

@@ -21,7 +21,7 @@ def plain():
 def moved():
     """The tiny model with momentum, an η of its own in every head, one of them 0."""
     model = tiny("llama", torch.float64)
-    gpt_momentum.put_into(model.network)
+    gpt_momentum.add_momentum(model.network)
     with torch.no_grad():
         for layer, eta in enumerate(gpt_momentum.etas(model.network)):
             eta.copy_(torch.tensor([0.3, 0.0, 0.95, 0.6]) * (layer + 1) / 3)
@@ -52,7 +52,7 @@ def with_hooks(network, etas):
 @torch.no_grad()
 def test_without_momentum_nothing_changes(plain):
     before = plain.network(IDS).logits
-    gpt_momentum.put_into(plain.network)
+    gpt_momentum.add_momentum(plain.network)
     assert torch.equal(plain.network(IDS).logits, before)
 
 
@@ -83,7 +83,7 @@ def test_generation_with_and_without_a_cache(moved):
 
 
 def test_eta_learns_from_exactly_zero_and_stays_in_its_range(plain):
-    gpt_momentum.put_into(plain.network)
+    gpt_momentum.add_momentum(plain.network)
     etas = gpt_momentum.etas(plain.network)
     plain.network(IDS, labels=IDS).loss.backward()
     assert all((eta.grad != 0).all() for eta in etas)
@@ -112,7 +112,7 @@ def test_what_a_mask_hides_is_refused(moved):
 @torch.no_grad()
 def test_watching_leaves_momentum_in(moved):
     expected, seen = moved.network(IDS[:1]).logits, []
-    with gpt.watch(moved, [9], [9], lambda layer, attended: seen.append(layer)):
+    with gpt.watch(moved, [9], lambda layer, attended: seen.append(layer)):
         watched = moved.network(IDS[:1]).logits
     assert seen == [0, 1, 2]
     assert torch.equal(watched, expected)
@@ -133,7 +133,7 @@ def test_loading_with_momentum_and_without(plain, tmp_path):
 @pytest.mark.parametrize("family", ["gpt2", "xglm"])
 def test_other_families_are_refused(family):
     with pytest.raises(ValueError, match="only Llama's family"):
-        gpt_momentum.put_into(tiny(family, torch.float32).network)
+        gpt_momentum.add_momentum(tiny(family, torch.float32).network)
 
 
 @pytest.mark.real

@@ -1,15 +1,17 @@
 """What attention did, as seen through transformers' interface, is what transformers itself reports; finetuning's exact
 counterpart is exact. Tiny models of three families here, the real one at the end."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 import torch
-from tiny import free_task, small_task, tiny
+from tiny import family, free_task, small_task, tiny
+from transformers import AttentionInterface, AttentionMaskInterface
 
 from helpers import gpt, icl, tasks
 
-OUTPUTS = (".attn", ".self_attn")  # where the three families compute attention
+OUTPUTS = (".attn", ".self_attn", ".attention")  # where families compute attention
 
 
 @torch.no_grad()
@@ -88,8 +90,78 @@ def test_nothing_changes_by_looking(model):
         assert way(model, task).internals is None
         seen, unseen = way(model, task, internals=True), way(model, task)
         torch.testing.assert_close(seen.scores, unseen.scores, atol=0 if "xglm" not in model.name else 1e-5, rtol=0)
-    assert model.network.config._attn_implementation != "watched"
-    assert not any("forward" in vars(module) for module in model.network.modules())
+    check_nothing_is_left(model)
+
+
+@torch.no_grad()
+def test_watching_within_watching(model):
+    """The outer one sees every pass, the inner one its own; on the same model and with another one inside."""
+    ids, other, seen = torch.tensor([model.encode("abcab")]), tiny("llama", torch.float32), {}
+    before = model.network(ids).logits
+
+    def keep(name):
+        return lambda layer, attended: seen.setdefault(name, []).append((layer, attended))
+
+    with gpt.watch(model, [4], keep("outer")):
+        with gpt.watch(model, [2, 4], keep("inner")), gpt.watch(other, [0], keep("other")):
+            model.network(ids)
+            other.network(ids)
+        assert gpt.heads(model, "abcab").q.shape[0] == 3
+        model.network(ids)
+    assert {name: [layer for layer, _ in calls] for name, calls in seen.items()} == {
+        "outer": [0, 1, 2] * 3,
+        "inner": [0, 1, 2],
+        "other": [0, 1, 2],
+    }
+    for (_, outer), (_, inner) in zip(seen["outer"][:3], seen["inner"], strict=True):
+        torch.testing.assert_close(outer.scores, inner.scores[:, 1:], atol=1e-6, rtol=1e-5)
+    check_nothing_is_left(model)
+    torch.testing.assert_close(model.network(ids).logits, before, atol=0, rtol=0)
+
+
+def check_nothing_is_left(model):
+    assert model.network.config._attn_implementation in ("sdpa", "eager")
+    for module in model.network.modules():
+        assert "forward" not in vars(module)
+        assert not {**module._forward_hooks, **module._forward_pre_hooks}
+    for interface in (AttentionInterface(), AttentionMaskInterface()):
+        assert not [name for name in interface if "watch" in name]
+
+
+def stop_within(model, depth):
+    def stop(layer, attended):
+        raise ArithmeticError("anything")
+
+    with ExitStack() as watches:
+        for keep in (lambda *_: None, stop)[-depth:]:
+            watches.enter_context(gpt.watch(model, [1], keep))
+        model.network(torch.tensor([model.encode("abcab")]))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@torch.no_grad()
+def test_watching_ends_whatever_happens(model, depth):
+    with pytest.raises(ArithmeticError):
+        stop_within(model, depth)
+    check_nothing_is_left(model)
+
+
+def test_queries_of_stretched_rotary_positions_are_refused():
+    """YaRN lengthens queries while it turns them: turned back they are too long, the same wherever they stand."""
+    stretched = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+    model = family("llama", rope_parameters=stretched)
+    assert icl.in_context(model, small_task()).scores.isfinite().all()
+    with pytest.raises(ValueError, match=r"family 'llama': .* can't be turned back .*\n.*\.$"):
+        icl.in_context(model, small_task(), internals=True)
+
+
+def test_eager_attention_is_watched_as_it_is():
+    """Its softmax is not replaced by another function's: not a bit of the logits changes."""
+    model = family("gemma2", sliding_window=200)
+    ids = torch.tensor([model.encode("abcab" * 9)])
+    with gpt.watch(model, [1], lambda *_: None):
+        watched = model.network(ids).logits
+    assert torch.equal(watched, model.network(ids).logits)
 
 
 def test_many_rows_see_the_same_as_one(model, monkeypatch):
@@ -108,11 +180,11 @@ def test_queries_are_those_before_rotary_positions():
     hook = layer.q_proj.register_forward_hook(lambda _, x, out: made.append(out[0]))
     try:
         ids, kept = torch.tensor([model.encode("abcab")]), {}
-        with gpt.watch(model, range(5), range(5), lambda layer, seen: kept.setdefault(layer, seen.queries)):
+        with gpt.watch(model, range(5), lambda layer, seen: kept.setdefault(layer, seen.queries)):
             model.network(ids)
     finally:
         hook.remove()
-    torch.testing.assert_close(kept[0].flatten(1), made[0], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(kept[0].flatten(1), made[-1], atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(kept[0][:2], kept[0][3:], atol=1e-6, rtol=1e-5)
     queries = icl.finetuned(model, task, 0.01, internals=True).internals.training_queries
     tokens = torch.tensor([token for demo in icl.demo_ids(model, task) for token in demo])

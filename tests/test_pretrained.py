@@ -31,7 +31,7 @@ def small(monkeypatch):
     ],
 )
 def test_only_what_should_learn_does(small, variant, moves):
-    gpt_momentum.put_into(small.network)
+    gpt_momentum.add_momentum(small.network)
     before = {name: weight.clone() for name, weight in small.network.named_parameters()}
     losses = pretrained.finetune(small, {name: pretrained.RATE[name] for name in pretrained.LEARN[variant]}, seed=0)
     moved = {name for name, weight in small.network.named_parameters() if not torch.equal(weight, before[name])}
@@ -45,7 +45,7 @@ def test_answers_are_those_of_a_plain_pass(small, monkeypatch):
     """The demonstrations are read once and the query goes on from their cache, momentum included."""
     task = free_task()
     monkeypatch.setattr(pretrained.tasks, "load", lambda *_, **__: task)
-    gpt_momentum.put_into(small.network)
+    gpt_momentum.add_momentum(small.network)
     for eta in gpt_momentum.etas(small.network):
         eta.fill_(0.5)
     losses = []

@@ -3,6 +3,8 @@
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -51,6 +53,19 @@ def network(family):
 
 def tiny(family, dtype):
     return GPT(network(family).to(dtype).eval().requires_grad_(False), byte_tokenizer(), f"tiny {family}")
+
+
+def family(kind, **options):
+    """A random model of any family of transformers, from its configuration; its matrices large, so that all matters."""
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape |= {"vocab_size": 258, "intermediate_size": 48, "max_position_embeddings": CONTEXT, "head_dim": 8}
+    shape |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    config = AutoConfig.for_model(kind, **{k: v for k, v in (shape | options).items() if v is not None})
+    torch.manual_seed(0)
+    net = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    for matrix in (p for p in net.parameters() if p.dim() > 1):
+        matrix.mul_(8)
+    return GPT(net, byte_tokenizer(), f"tiny {kind}")
 
 
 def small_task(labels=("no", "nope"), queries=5):

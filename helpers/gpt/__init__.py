@@ -1,6 +1,7 @@
 """A real GPT: load it, score with it, watch its attention, finetune it, patch it, give it momentum."""
 
 from helpers.gpt import momentum, patches, value_update
+from helpers.gpt.encoding import encode_pieces, encode_prompts
 from helpers.gpt.finetuning import (
     OPTIMIZERS,
     PROJECTIONS,

@@ -110,4 +110,4 @@ def watch_training(model: GPT, kept: Float[Tensor, "tokens layers heads d_head"]
     def keep(layer: int, attended: Attended) -> None:
         kept[:, layer] = attended.queries.cpu()
 
-    return watch(model, places, places, keep)
+    return watch(model, places, keep)

@@ -34,6 +34,7 @@ class GPT:
     tokenizer: PreTrainedTokenizerBase
     name: str
     starts: bool = True  # every sequence starts with one BOS, as in the paper's code
+    slow: bool = False  # score by whole passes, one for each answer
 
     @property
     def device(self) -> torch.device:
@@ -44,9 +45,10 @@ class GPT:
         return self.network.dtype
 
     @property
-    def context(self) -> int:
-        """How many tokens the model can read at once."""
-        return self.network.config.max_position_embeddings
+    def context(self) -> int | None:
+        """How many tokens the model can read at once; None where its configuration sets no bound, as in BLOOM's."""
+        config = self.network.config.get_text_config()
+        return getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
 
     @property
     def bos(self) -> list[int]:
@@ -102,7 +104,7 @@ def load(
     network = _pretrained(AutoModelForCausalLM, source, dtype=dtype, weights_only=True)
     network.to(device).eval().requires_grad_(False)
     if attention == "momentum":
-        momentum.put_into(network)
+        momentum.add_momentum(network)
     return GPT(network, tokenizer, name)
 
 

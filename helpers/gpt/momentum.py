@@ -40,7 +40,7 @@ AttentionInterface.register("momentum", momentum_forward)
 AttentionMaskInterface.register("momentum", sdpa_mask)
 
 
-def put_into(network: PreTrainedModel) -> None:
+def add_momentum(network: PreTrainedModel) -> None:
     """Give every layer of a network of Llama's family momentum, η = 0. ValueError for another family."""
     layers = [module for module in network.modules() if isinstance(module, LlamaAttention)]
     if not layers:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from helpers import dual
 from helpers.gpt.finetuning import restored
 from helpers.gpt.loading import GPT
+from helpers.gpt.verification import alike, refusal
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def absorb(model: GPT, prompt: str, query: str) -> Patch:
     """The patch (3.6) under which `query` alone gets, at its last token, the logits that it gets after `prompt`.
 
     Layer by layer, in the patched model: `before` is the MLP's input there, `after` what it was behind the prompt.
-    Raises ValueError for a model without gated MLPs, or an empty query.
+    Raises ValueError for a model without gated MLPs or one whose logits come out otherwise, or an empty query.
     """
     layers, found = _gated(model), []
     seen = []  # per layer: the residual stream after attention and the MLP's input, behind the prompt
@@ -47,7 +48,7 @@ def absorb(model: GPT, prompt: str, query: str) -> Patch:
                     lambda _, x, out: seen.append((x[0][0, -1], out[0, -1]))
                 ).remove
             )
-        next_token(model, prompt + query)
+        expected = next_token(model, prompt + query)
 
     def patch(layer: nn.Module, before: Tensor, residual: Tensor) -> None:
         """Between attention and MLP: this layer's patch goes into its weights before they are used."""
@@ -64,7 +65,10 @@ def absorb(model: GPT, prompt: str, query: str) -> Patch:
             shift = layer.mlp.register_forward_hook(lambda _, x, out: out + found[-1][2])
             hooks.callback(watch.remove)
             hooks.callback(shift.remove)
-        next_token(model, query)
+        logits = next_token(model, query)
+    if not alike(model, logits, expected):
+        reason = "under the patch the query's logits are not those that it gets after the prompt."
+        raise refusal(model, reason, "Patch a family whose MLPs read the normed residual, such as Llama, in float32.")
     return Patch(*(torch.stack(parts) for parts in zip(*found, strict=True)))
 
 
@@ -91,8 +95,12 @@ def next_token(model: GPT, text: str) -> Float[Tensor, " vocabulary"]:
 
 def _gated(model: GPT) -> nn.ModuleList:
     layers = getattr(model.network.base_model, "layers", ())
-    if not layers or not hasattr(getattr(layers[0], "mlp", None), "gate_proj"):
-        raise ValueError(f"{type(model.network).__name__} has no gated MLPs: only Llama's family can be patched here.")
+    norm = getattr(layers[0], "post_attention_layernorm", None) if layers else None
+    if norm is None or not hasattr(getattr(layers[0], "mlp", None), "gate_proj"):
+        raise ValueError(
+            f"{type(model.network).__name__} has no gated MLPs with a norm before them.\n"
+            "Patch a model of Llama's family, such as the course's own: gpt.load()."
+        )
     return layers
 
 

@@ -2,12 +2,12 @@
 
 The prefix (all demonstrations) is encoded once and its keys and values serve every query without being copied.
 A batch of queries lies side by side in one row; a mask lets each see the prefix and itself, nothing else.
-Only the logits that somebody reads are computed.
+Only the logits that somebody reads are computed. Which families this is exact for, README says ("Families tried").
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,8 +16,11 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from helpers.gpt.loading import GPT, free_memory
+from helpers.gpt.verification import alike, once, probe, refusal, refused, window
 
 PACKED_TOKENS = 512  # tokens in one packed row: enough to keep a CPU busy, little enough for its memory
+
+SLOW = "score by whole passes, which takes longer: slow=True."
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,61 @@ def score(
     """(4.1): score every continuation of every prompt after one common prefix (token ids throughout).
 
     `follow` also asks what the model would say after each continuation; `look` is opened around each packed pass.
-    A row that doesn't fit the GPU's memory is halved; MemoryError where a single prompt doesn't fit.
+    ValueError for a family, or a length, that packed passes aren't exact for: `model.slow` has whole ones instead.
     """
-    keys_and_values, scored, room = encode_prefix(model, prefix), [], _packed_tokens(model)
+    if model.slow:
+        return [
+            [_whole_pass(model, prefix + prompt, option, follow) for option in options]
+            for prompt, options in zip(prompts, continuations, strict=True)
+        ]
+    longest = len(prefix) + max(len(p) + sum(map(len, c)) for p, c in zip(prompts, continuations, strict=True))
+    if longest > window(model):
+        reason = f"some layers see only {window(model)} tokens at once; {longest} are to be read, answers side by side."
+        raise refusal(model, reason, f"Take fewer shots, or {SLOW}")
+    once(model, _check_packing)
+    return _packed_passes(model, prefix, prompts, continuations, follow, look)
+
+
+def _check_packing(model: GPT) -> bool | None:
+    """Packed passes give what whole passes give; ValueError if not; None where there are no numbers."""
+    parts = [probe(model)[start : start + 3] for start in range(0, 24, 3)]
+    asked = parts[0] + parts[1], parts[2:4], [parts[4:6], [parts[6] + parts[7]]]
+
+    def logprobs(scored: list[list[Continuation]]) -> Tensor:
+        return torch.cat([continuation.logprobs for options in scored for continuation in options])
+
+    plain = replace(model, slow=True)
+    expected = logprobs(score(plain, *asked))
+    advice = f"For scores without internals, {SLOW}"
+    with refused(model, "its code doesn't run with the mask of packed passes", advice):
+        packed = logprobs(_packed_passes(model, *asked))
+    if not torch.cat([packed, expected]).isfinite().all():
+        return None
+    if not alike(model, packed, expected) and alike(model, logprobs(score(plain, *asked)), expected):
+        raise refusal(
+            model, "packed passes give other scores than whole ones: masks or places count otherwise.", advice
+        )
+    return True  # equal, or the model draws at random and there is nothing to compare with
+
+
+def _whole_pass(model: GPT, prompt: list[int], option: list[int], follow: bool) -> Continuation:
+    """The plain way: the network alone with one text, no cache, no mask."""
+    with torch.no_grad():
+        logits = model.network(torch.tensor([prompt + option], device=model.device), use_cache=False).logits[0]
+    return _continuation(logits[len(prompt) - 1 :][: len(option) + follow].float().cpu().log_softmax(-1), option)
+
+
+def _packed_passes(
+    model: GPT,
+    prefix: list[int],
+    prompts: list[list[int]],
+    continuations: list[list[list[int]]],
+    follow: bool = False,
+    look: Look | None = None,
+) -> list[list[Continuation]]:
+    """A row that doesn't fit the GPU's memory is halved; MemoryError where a single prompt doesn't fit."""
+    keys_and_values, scored = encode_prefix(model, prefix), []
+    room = min(_packed_tokens(model), window(model) - len(prefix))  # GPT-Neo counts its window in places of the row
     lengths = [len(p) + sum(map(len, c)) for p, c in zip(prompts, continuations, strict=True)]
     while len(scored) < len(prompts):
         here = slice(len(scored), len(scored) + _fitting(lengths[len(scored) :], room))
@@ -147,7 +202,7 @@ def _continuation(logprobs: Float[Tensor, "places vocabulary"], option: list[int
     return Continuation(logprobs[range(len(option)), option], choices[: len(option)] == option, following)
 
 
-def _fitting(lengths: list[int], room: int) -> int:
+def _fitting(lengths: list[int], room: int | float) -> int:
     """How many of these lengths, one after another, have at most `room` tokens in all; never none."""
     return max(1, int((torch.tensor(lengths).cumsum(0) <= room).sum()))
 

@@ -82,6 +82,6 @@ def _attended_inputs(model: GPT, ids: list[int], values: list[nn.Module]) -> Flo
         patterns[layer] = attended.scores[:, 0].softmax(-1)
 
     last = [len(ids) - 1]
-    with _inputs_and_gradients(values) as (inputs, _), watch(model, last, last, keep):
+    with watch(model, last, keep), _inputs_and_gradients(values) as (inputs, _):
         model.network.base_model(torch.tensor([ids], device=model.device))
     return torch.stack([pattern.to(x.dtype) @ x for pattern, x in zip(patterns, inputs, strict=True)]).cpu()
