@@ -38,7 +38,7 @@ Momentum = Annotated[
 
 @checked
 def softmax_attention(q: Queries, k: Keys, v: Values) -> Values:
-    """(1.1), (3.1): o_t = Σ_{i≤t} v_i softmax_i(k_i·q_t / √d)."""
+    """(eq. 1.1), (eq. 3.1): o_t = Σ_{i≤t} v_i softmax_i(k_i·q_t / √d)."""
     scores = q @ k.mT / q.shape[-1] ** 0.5
     later = torch.ones_like(scores, dtype=torch.bool).triu(1)
     return scores.masked_fill(later, float("-inf")).softmax(-1) @ v
@@ -46,13 +46,13 @@ def softmax_attention(q: Queries, k: Keys, v: Values) -> Values:
 
 @checked
 def linear_attention(q: Queries, k: Keys, v: Values) -> Values:
-    """(1.2): o_t = Σ_{i≤t} v_i (k_i·q_t), all tokens at once; O(n²)."""
+    """(eq. 1.2): o_t = Σ_{i≤t} v_i (k_i·q_t), all tokens at once; O(n²)."""
     return (q @ k.mT).tril() @ v
 
 
 @checked
 def recurrent_linear_attention(q: Queries, k: Keys, v: Values, state: State | None = None) -> tuple[Values, State]:
-    """(1.3): S_t = S_{t−1} + v_t ⊗ k_t, o_t = S_t q_t, token by token; O(n). Goes on from `state` if there is one."""
+    """(eq. 1.3): S_t = S_{t−1} + v_t ⊗ k_t, o_t = S_t q_t, token by token; O(n). Goes on from `state` if given."""
     state = q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]) if state is None else state
     outputs = []
     for q_t, k_t, v_t in zip(*(x.unbind(-2) for x in (q, k, v)), strict=True):
@@ -63,7 +63,7 @@ def recurrent_linear_attention(q: Queries, k: Keys, v: Values, state: State | No
 
 @checked
 def chunked_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128) -> Values:
-    """(1.4): within a chunk all at once, from chunk to chunk by the state; O(n · chunk). The fast one."""
+    """(eq. 1.4): within a chunk all at once, from chunk to chunk by the state; O(n · chunk). The fast one."""
     state, outputs = q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]), []
     for q_c, k_c, v_c in zip(*(x.split(chunk, -2) for x in (q, k, v)), strict=True):
         outputs.append((q_c @ k_c.mT).tril() @ v_c + q_c @ state.mT)
@@ -73,7 +73,7 @@ def chunked_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128)
 
 @checked
 def normalized_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128) -> Values:
-    """(1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
+    """(eq. 1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
     looks = positive(q)
     looks = looks / looks.amax(-1, keepdim=True)  # the length of φ(q) cancels, but may underflow before it does
@@ -92,13 +92,13 @@ def positive(x: Tensor) -> Tensor:
 
 @checked
 def momentum_gradients(gradients: Values, eta: Momentum, chunk: Annotated[int, Ge(2)] = 32) -> Values:
-    """(6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
+    """(eq. 6.1): the running buffer u_t = g_t + η u_{t−1}, as `torch.optim.SGD` keeps it."""
     return gradients + momentum_scan(gradients, eta, chunk)
 
 
 @checked
 def momentum_scan(v: Values, eta: Momentum, chunk: Annotated[int, Ge(2)] = 32) -> Values:
-    """(6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk). Within a chunk one product, from chunk to chunk one state.
+    """(eq. 6.3): Σ_{i<t} η^{t−i} v_i for every t; O(n · chunk): in a chunk one product, between chunks one state.
 
     The state is float32 where v is less: a running sum in bfloat16 stalls as soon as what comes in is 2⁻⁸ of it.
     """
@@ -163,16 +163,16 @@ def _powers(eta: Tensor, highest: int, dtype: torch.dtype) -> Tensor:
 
 @checked
 def momentum_attention(q: Queries, k: Keys, v: Values, eta: Momentum) -> Values:
-    """(6.2): softmax attention (1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, section 5)."""
+    """(eq. 6.2): softmax attention (eq. 1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, 5)."""
     plain, kept = F.scaled_dot_product_attention(q, k, v, is_causal=True), torch.promote_types(v.dtype, torch.float32)
     return _Scan.apply(plain.to(kept), v.to(kept), _exact(eta, v), 32).to(v.dtype)
 
 
 @checked
 def momentum_linear_attention(q: Queries, k: Keys, v: Values, eta: Momentum, chunk: Chunk = 128) -> Values:
-    """(6.5): gradient descent with momentum on ℓ_t(S) = −v_tᵀ S k_t: o_t = Σ_{i≤t} (1 + η + … + η^{t−i}) v_i (k_i·q_t).
+    """(eq. 6.5): descent with momentum on ℓ_t(S) = −v_tᵀ S k_t: o_t = Σ_{i≤t} (1 + η + … + η^{t−i}) v_i (k_i·q_t).
 
-    In chunks as (1.4), with two states: S the weights and U their last change.
+    In chunks as (eq. 1.4), with two states: S the weights and U their last change.
     """
     powers = _powers(_exact(eta, v), chunk, torch.promote_types(v.dtype, torch.float32))
     sums = powers.cumsum(-1)  # Σ_{j≤a} η^j, the weight of a pair of age a

@@ -23,20 +23,20 @@ Rate = Annotated[float | int, Ge(0), doc("it says how far to go against the grad
 
 @checked
 def weight_update(errors: Errors, inputs: Inputs) -> Weights:
-    """(2.1): ΔW = Σ e_i ⊗ x_i."""
+    """(eq. 2.1): ΔW = Σ e_i ⊗ x_i."""
     return errors.mT @ inputs
 
 
 @checked
 def gradient_step(w: Weights, inputs: Inputs, targets: Targets, lr: Rate) -> tuple[Errors, Weights]:
-    """(2.2): one step on ½ Σ ‖W x_i − y_i‖², a sum: errors e_i = lr (y_i − W x_i), and W + Σ e_i ⊗ x_i."""
+    """(eq. 2.2): one step on ½ Σ ‖W x_i − y_i‖², a sum: errors e_i = lr (y_i − W x_i), and W + Σ e_i ⊗ x_i."""
     errors = lr * (targets - inputs @ w.mT)
     return errors, w + weight_update(errors, inputs)
 
 
 @checked
 def dual_forward(w0: Weights, errors: Errors, inputs: Inputs, x: Input) -> Output:
-    """(2.3): W₀x + Σ e_i (x_i·x), attention from x to the training inputs; ΔW is never formed."""
+    """(eq. 2.3): W₀x + Σ e_i (x_i·x), attention from x to the training inputs; ΔW is never formed."""
     return (w0 @ x[..., None])[..., 0] + contributions(errors, inputs, x).sum(-2)
 
 
@@ -44,7 +44,7 @@ def dual_forward(w0: Weights, errors: Errors, inputs: Inputs, x: Input) -> Outpu
 def unrolled_training(
     w0: Weights, inputs: Inputs, targets: Targets, lr: Rate, steps: Annotated[int, Ge(1)]
 ) -> tuple[Float[Tensor, "*batch steps_n m"], Float[Tensor, "*batch steps_n d"]]:
-    """(2.4): errors and inputs of full-batch steps (2.2), step after step; `dual_forward` of them is the last layer."""
+    """(eq. 2.4): errors and inputs of full-batch steps (eq. 2.2), one after another; `dual_forward` of them is the layer."""
     errors, w = [], w0
     for _ in range(steps):
         step, w = gradient_step(w, inputs, targets, lr)
@@ -54,7 +54,7 @@ def unrolled_training(
 
 @checked
 def contributions(errors: Errors, inputs: Inputs, x: Input) -> Errors:
-    """(2.5): e_i (x_i·x), each training example's share of the prediction's change from W₀x."""
+    """(eq. 2.5): e_i (x_i·x), each training example's share of the prediction's change from W₀x."""
     return errors * (inputs @ x[..., None])
 
 
@@ -69,7 +69,7 @@ def trained(
     batch: Annotated[int, Ge(1)] | None = None,
     seed: int = 0,
 ) -> tuple[Errors, Weights]:
-    """(2.6): gradient descent in its dual form: each example's error signals, added up over all steps, and the layer.
+    """(eq. 2.6): descent in its dual form: each example's error signals, added up over all steps, and the layer.
 
     `batch` examples a step, drawn anew each time: the others' errors are 0. `momentum` β adds β of the last change of
     every error to the next. Raises ValueError where the rate makes the errors grow beyond all numbers.
@@ -95,13 +95,13 @@ def trained(
 
 @checked
 def largest_rate(inputs: Inputs) -> Float[Tensor, "*batch"]:
-    """2 / λ_max(Σ x_i ⊗ x_i): with a larger lr every step of (2.2) makes some error larger; inf if all inputs are 0."""
+    """2 / λ_max(Σ x_i ⊗ x_i): with a larger lr each step (eq. 2.2) makes some error larger; inf if all inputs are 0."""
     return 2 / torch.linalg.matrix_norm(inputs, 2) ** 2
 
 
 @checked
 def meta_gradient(w_v: Float[Tensor, "m e"], w_k: Float[Tensor, "d e"], demos: Float[Tensor, "*batch n e"]) -> Weights:
-    """(3.2): ΔW_ICL = Σ W_V x'_i ⊗ W_K x'_i, values in the place of errors, keys in that of inputs."""
+    """(eq. 3.2): ΔW_ICL = Σ W_V x'_i ⊗ W_K x'_i, values in the place of errors, keys in that of inputs."""
     return weight_update(demos @ w_v.mT, demos @ w_k.mT)
 
 
@@ -113,14 +113,14 @@ def icl_decomposition(
     context: Float[Tensor, "*batch n e"],
     query: Input,
 ) -> tuple[Output, Output]:
-    """(3.3): the two parts of relaxed attention over demonstrations and the query's own text: W_ZSL q, ΔW_ICL q."""
+    """(eq. 3.3): the two parts of relaxed attention over demonstrations and the query's own text: W_ZSL q, ΔW_ICL q."""
     parts = meta_gradient(w_v, w_k, context), meta_gradient(w_v, w_k, demos)
     return tuple((part @ query[..., None])[..., 0] for part in parts)
 
 
 @checked
 def rank_one_patch(w: Weights, before: Input, after: Input) -> Weights:
-    """(3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003).
+    """(eq. 3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003).
 
     Raises ValueError where `before` is 0.
     """

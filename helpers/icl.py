@@ -81,7 +81,7 @@ class Predictions:
 
 
 def calibrate(scores: Float[Tensor, "n labels"]) -> Float[Tensor, "n labels"]:
-    """(4.2): take from each label its mean score over all queries (batch calibration, Zhou et al. 2309.17249)."""
+    """(eq. 4.2): take from each label its mean score over all queries (batch calibration, Zhou et al. 2309.17249)."""
     return scores - scores.mean(0)
 
 
@@ -249,7 +249,7 @@ def _train(
 
 
 def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
-    """(4.7): finetune as `finetuned` does and keep what reaches every value projection; one plain pass for every query.
+    """(eq. 4.7): finetune as `finetuned` does, keep what reaches every value projection; a plain pass for every query.
 
     Raises ValueError for a model in half precision (no equality would be left), or one without value projections.
     """

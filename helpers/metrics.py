@@ -21,7 +21,7 @@ def rec2ftp_counts(zsl_right: Bool[Tensor, " n"], icl_right: Bool[Tensor, " n"],
 
 
 def rec2ftp(zsl_right: Bool[Tensor, " n"], icl_right: Bool[Tensor, " n"], ft_right: Bool[Tensor, " n"]) -> float:
-    """(4.3): recall of in-context learning to finetuning's predictions; nan where finetuning fixed nothing."""
+    """(eq. 4.3): recall of in-context learning to finetuning's predictions; nan where finetuning fixed nothing."""
     hits, fixed = rec2ftp_counts(zsl_right, icl_right, ft_right)
     return hits / fixed if fixed else float("nan")
 
@@ -57,12 +57,12 @@ def sim_aou(
     zsl: Float[Tensor, "n layers d"],
     normalize: bool = True,
 ) -> Float[Tensor, " layers"]:
-    """(4.4): similarity of attention output updates: mean over queries of `aou_cosines`."""
+    """(eq. 4.4): similarity of attention output updates: mean over queries of `aou_cosines`."""
     return aou_cosines(icl, ft, zsl, normalize).mean(0)
 
 
 def noise_sim_aou(rho_icl: float | Tensor, rho_ft: float | Tensor) -> float | Tensor:
-    """(4.5): what normalised `sim_aou` gives two independent random updates, `rho` times as long as what they update.
+    """(eq. 4.5): normalised `sim_aou` of two independent random updates, `rho` times as long as what they update.
 
     ½ √((1 − a)(1 − a')), a = 1/√(1 + ρ²), in high dimension: all of it comes from normalising before the difference.
     """
@@ -80,7 +80,7 @@ def am_cosines(
 def sim_am(
     a: Float[Tensor, "n layers heads tokens"], b: Float[Tensor, "n layers heads tokens"]
 ) -> Float[Tensor, " layers"]:
-    """(4.6): similarity of attention maps: mean over queries of `am_cosines`."""
+    """(eq. 4.6): similarity of attention maps: mean over queries of `am_cosines`."""
     return am_cosines(a, b).mean(0)
 
 

@@ -67,7 +67,7 @@ def random_problems(
 
 @checked
 def gd_as_attention(w0: Float[Tensor, "m d"], lr: Rate) -> Weights:
-    """(3.4): the layer of linear self-attention that is one gradient step (2.2) from W₀."""
+    """(eq. 3.4): the layer of linear self-attention that is one gradient step (eq. 2.2) from W₀."""
     m, d = w0.shape
     unit = torch.eye(d + m, dtype=w0.dtype, device=w0.device)
     looks, errors = unit.clone(), torch.zeros_like(unit)
@@ -79,7 +79,7 @@ def gd_as_attention(w0: Float[Tensor, "m d"], lr: Rate) -> Weights:
 def attend(
     layer: Weights, demos: Float[Tensor, "*batch n e"], tokens: Float[Tensor, "*batch k e"]
 ) -> Float[Tensor, "*batch k e"]:
-    """One layer: e + P Σ_j (W_V e_j)(W_K e_j · W_Q e), the sum over the demonstrations being ΔW_ICL of (3.2)."""
+    """One layer: e + P Σ_j (W_V e_j)(W_K e_j · W_Q e), the sum over the demonstrations being ΔW_ICL of (eq. 3.2)."""
     update = dual.meta_gradient(layer["w_v"], layer["w_k"], demos)
     return tokens + tokens @ layer["w_q"].mT @ update.mT @ layer["p"].mT
 
@@ -87,7 +87,7 @@ def attend(
 def predict(layers: Sequence[Weights], problems: Problems, momentum: float = 0.0) -> Float[Tensor, " b"]:
     """Minus the query's last entry after these layers, each of which also moves the demonstrations.
 
-    `momentum` β adds β of every token's last move to its next: the layers are the steps, and this is heavy ball (6.4).
+    `momentum` β adds β of every token's last move to its next: layers are steps, and this is heavy ball (eq. 6.4).
     """
     tokens = before = torch.cat([problems.demos, problems.query[:, None]], 1)
     for layer in layers:
@@ -104,14 +104,14 @@ def heavy_ball_layers(
     beta: Annotated[float | int, Interval(ge=0, lt=1), doc("at 1 no move ever ends")],
     layers: Annotated[int, Ge(1)],
 ) -> float:
-    """(6.4): w·x after steps w_{t+1} = w_t − lr ∇ + β (w_t − w_{t−1}) from w = 0 on (2.2)'s loss, a layer each."""
+    """(eq. 6.4): w·x after steps w_{t+1} = w_t − lr ∇ + β (w_t − w_{t−1}) from w = 0 on the loss of (eq. 2.2)."""
     step = gd_as_attention(inputs.new_zeros(1, len(x)), lr)
     task = Problems(inputs[None], targets[None], x[None], x.new_zeros(1))
     return predict([step] * layers, task, beta).item()
 
 
 def gd_plus_plus(d: int, lr: Rate, gamma: float) -> Weights:
-    """GD++ as a layer: a step (3.4) from W₀ = 0 that also moves every input, x ← x − γ Σ_j x_j (x_j·x)."""
+    """GD++ as a layer: a step (eq. 3.4) from W₀ = 0 that also moves every input, x ← x − γ Σ_j x_j (x_j·x)."""
     layer = gd_as_attention(torch.zeros(1, d), lr)
     layer["w_v"][:d, :d] = torch.eye(d)
     layer["p"][:d, :d] = -gamma * torch.eye(d)
@@ -122,7 +122,7 @@ def gd_plus_plus(d: int, lr: Rate, gamma: float) -> Weights:
 def best_step_size(
     inputs: Float[Tensor, "b n d"], targets: Float[Tensor, "b n"], x: Float[Tensor, "b d"], y: Float[Tensor, " b"]
 ) -> float:
-    """(3.5): the lr of one step (2.2) from W = 0 with the least mean squared error, Σ y p / Σ p², p = Σ_i t_i (x_i·x).
+    """(eq. 3.5): the lr of one step (eq. 2.2) from W = 0 with the least mean error², Σ y p / Σ p², p = Σ_i t_i (x_i·x).
 
     Raises ValueError where every p is 0 (no inputs, or all of them zero): then every lr does the same.
     """
@@ -133,7 +133,7 @@ def best_step_size(
 
 
 def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") -> tuple[float, float]:
-    """The best lr of (3.5) and its loss in expectation, from the inputs' second and fourth moments.
+    """The best lr of (eq. 3.5) and its loss in expectation, from the inputs' second and fourth moments.
 
     Gaussian: 1 / (n + d + 1), and d (d + 1) / (n + d + 1).
     """
@@ -191,6 +191,6 @@ def _random_layer(width: int, rng: torch.Generator) -> Weights:
 
 
 def step_matrix(layer: Weights) -> Float[Tensor, "d d"]:
-    """What one trained layer does to x before it meets the inputs: prediction = Σ y_i x_i · (A x); lr · I for (3.4)."""
+    """What a trained layer does to x before it meets the inputs: prediction = Σ y_i x_i · (A x); lr · I for (eq. 3.4)."""
     d = layer["p"].shape[0] - 1
     return -(layer["p"] @ layer["w_v"])[-1, -1] * (layer["w_k"].mT @ layer["w_q"])[:d, :d]

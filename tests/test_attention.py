@@ -24,7 +24,7 @@ EVERY = LINEAR | {"softmax": attention.softmax_attention, "normalised": attentio
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
 @pytest.mark.parametrize("n", [1, 4, 7, 200])
 def test_three_programs_one_output(batch, n):
-    """(1.2), (1.3), (1.4): against the sum written out."""
+    """(eq. 1.2), (eq. 1.3), (eq. 1.4): against the sum written out."""
     q, k, v = draw(*batch, n=n)
     expected = torch.zeros_like(v)
     for t in range(n):
@@ -41,13 +41,13 @@ def test_chunks_of_any_length(chunk):
 
 
 def test_softmax_attention_is_torchs():
-    """(1.1), (3.1): against another's."""
+    """(eq. 1.1), (eq. 3.1): against another's."""
     q, k, v = draw(2, 3, n=20)
     assert_close(attention.softmax_attention(q, k, v), scaled_dot_product_attention(q, k, v, is_causal=True))
 
 
 def test_normalised_by_its_definition():
-    """(1.5): against the sum written out."""
+    """(eq. 1.5): against the sum written out."""
     q, k, v = draw(n=9)
     a, b = (torch.where(x > 0, x + 1, x.exp()) for x in (q, k))
     for t in range(9):

@@ -116,13 +116,13 @@ def test_without_examples_nothing_is_learned(batch):
 
 
 def test_an_update_is_a_sum_of_outer_products():
-    """(2.1): written out."""
+    """(eq. 2.1): written out."""
     _, inputs, errors, _ = draw()
     assert_close(dual.weight_update(errors, inputs), outer(errors, inputs))
 
 
 def test_a_gradient_step_is_autograds():
-    """(2.2): on the sum, not the mean, of ½ ‖W x_i − y_i‖²; each error is −lr times the loss's gradient at W x_i."""
+    """(eq. 2.2): on the sum, not the mean, ½ ‖W x_i − y_i‖²; each error is −lr times the loss's gradient at W x_i."""
     w, inputs, targets, _ = draw()
     errors, new = dual.gradient_step(w, inputs, targets, 0.3)
     w.requires_grad_()
@@ -141,7 +141,7 @@ def test_a_rate_of_zero_stays_where_it_is():
 
 
 def test_the_dual_form_is_the_trained_layer_and_a_sum_over_its_examples():
-    """(2.3): against both."""
+    """(eq. 2.3): against both."""
     w0, inputs, errors, x = draw()
     expected = w0 @ x
     for e, x_i in zip(errors, inputs, strict=True):
@@ -158,7 +158,7 @@ def test_the_dual_form_is_linear_attention_with_the_query_as_last_token():
 
 
 def test_contributions_by_the_example():
-    """(2.5): written out."""
+    """(eq. 2.5): written out."""
     w0, inputs, errors, x = draw()
     shares = dual.contributions(errors, inputs, x)
     for i in range(5):
@@ -168,7 +168,7 @@ def test_contributions_by_the_example():
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_unrolled_training_is_torchs_sgd(steps):
-    """(2.4): against another's."""
+    """(eq. 2.4): against another's."""
     w0, inputs, targets, x = draw()
     errors, seen = dual.unrolled_training(w0, inputs, targets, 0.05, steps)
     w = sgd(w0, inputs, targets, 0.05, [range(5)] * steps)
@@ -205,7 +205,7 @@ def drawn_examples(batch, steps, seed):
 @pytest.mark.parametrize("batch", [None, 1, 2, 4, 5, 9])
 @pytest.mark.parametrize("steps", [0, 1, 6])
 def test_trained_is_torchs_sgd(momentum, batch, steps):
-    """(2.6): against another's."""
+    """(eq. 2.6): against another's."""
     w0, inputs, targets, x = draw()
     rows = drawn_examples(batch, steps, seed=3)
     assert all(len(row) == min(batch or 5, 5) for row in rows)
@@ -284,14 +284,14 @@ def test_minibatches_with_momentum_may_diverge_sooner_and_the_sentence_says_no_m
 
 
 def test_a_meta_gradient_has_values_for_errors_and_keys_for_inputs():
-    """(3.2): written out."""
+    """(eq. 3.2): written out."""
     _, demos, _, _ = draw()
     expected = sum(torch.outer(W_V @ token, W_K @ token) for token in demos)
     assert_close(dual.meta_gradient(W_V, W_K, demos), expected)
 
 
 def test_the_two_parts_are_linear_attention_over_demonstrations_and_context():
-    """(3.3): against (1.2)."""
+    """(eq. 3.3): against (eq. 1.2)."""
     demos, context, query = draw()[1], draw(seed=1)[1][:4], draw(seed=2)[3]
     parts = dual.icl_decomposition(W_V, W_K, demos, context, query)
     for part, tokens in zip(parts, (context, demos), strict=True):
@@ -303,7 +303,7 @@ def test_the_two_parts_are_linear_attention_over_demonstrations_and_context():
 
 @pytest.mark.parametrize(("m", "d"), [(2, 3), (5, 2), (1, 1)])
 def test_a_patch_is_exact_of_rank_one_and_of_least_norm(m, d):
-    """(3.6): against the pseudo-inverse."""
+    """(eq. 3.6): against the pseudo-inverse."""
     w, _, _, before = draw(m=m, d=d)
     after = draw(m=m, d=d, seed=1)[3]
     dw = dual.rank_one_patch(w, before, after)

@@ -23,13 +23,14 @@ def test_no_docstring_names_an_equation_that_stands_nowhere():
 def test_the_table_names_section_function_and_test():
     rows = equations.equation_table(build.sources(["01"])[0]).splitlines()
     function, test = "`attention.softmax_attention`", "`test_softmax_attention_is_torchs`"
-    assert f"| (1.1) | 1 · Attention is a table | {function} | {test} |" in rows
+    assert f"| (eq. 1.1) | 1 · Attention is a table | {function} | {test} |" in rows
 
 
 def test_a_docstring_begins_with_its_numbers(tmp_path):
     file = tmp_path / "x.py"
     file.write_text(
-        'def f():\n    """(1.1), (2.3): both."""\n\n\nclass C:\n    def g(self):\n        """(1.1): it."""\n\n\n'
-        'def h():\n    """As (1.1) says: not its own."""\n'
+        'def f():\n    """(eq. 1.1), (eq. 2.3): both."""\n\n\n'
+        'class C:\n    def g(self):\n        """(eq. 1.1): it."""\n\n\n'
+        'def h():\n    """As (eq. 1.1) says: not its own."""\n'
     )
     assert equations._documented([file], module=True) == {"1.1": ["x.f", "x.C.g"], "2.3": ["x.f"]}

@@ -15,7 +15,7 @@ CLOSE = {torch.float32: 1e-4, torch.float16: 3e-2, torch.bfloat16: 2e-1}
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", CLOSE)
 def test_packed_scores_are_plain_scores(family, dtype):
-    """(4.1): against a whole forward pass for every label."""
+    """(eq. 4.1): against a whole forward pass for every label."""
     model, task = tiny(family, dtype), small_task()
     for way, demos in ((icl.zero_shot, False), (icl.in_context, True)):
         assert way(model, task).scores.dtype == torch.float32

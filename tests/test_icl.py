@@ -136,7 +136,7 @@ def test_labels_with_a_common_first_token_are_scored_whole():
 
 
 def test_calibration_removes_each_labels_mean():
-    """(4.2): by hand."""
+    """(eq. 4.2): by hand."""
     scores = torch.tensor([[0.0, 3.0], [-1.0, 3.0], [-2.0, 0.0]])  # raw: always the second label
     gold = torch.tensor([0, 1, 0])
     raw = icl.Predictions(scores, scores.argmax(1) == gold, gold)

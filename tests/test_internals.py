@@ -221,7 +221,7 @@ def test_without_bos(model):
 
 @pytest.mark.parametrize(("family", "dtype", "close"), [("llama", torch.float64, 1e-14), ("xglm", torch.float32, 1e-6)])
 def test_the_value_update_is_a_sum_of_outer_products(family, dtype, close):
-    """(4.7), (4.8): to rounding, W_after − W_before, and what a finetuned head adds with its pattern held fixed."""
+    """(eq. 4.7), (eq. 4.8): to rounding, W_after − W_before, and what a finetuned head adds, its pattern fixed."""
     model, task = tiny(family, dtype), small_task()
     update = icl.value_update(model, task, 0.05)
     summed = torch.einsum("tlm,tle->lme", update.errors, update.inputs)

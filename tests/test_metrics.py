@@ -74,7 +74,7 @@ def agree(found, literal):
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_sim_aou_is_its_definition(normalize):
-    """(4.4): against a literal version."""
+    """(eq. 4.4): against a literal version."""
     icl, ft, zsl = (drawn(4, 3, 7, seed=seed) for seed in range(3))
     literal = literal_sim_aou(icl.tolist(), ft.tolist(), zsl.tolist(), normalize)
     agree(metrics.sim_aou(icl, ft, zsl, normalize), literal)
@@ -82,7 +82,7 @@ def test_sim_aou_is_its_definition(normalize):
 
 
 def test_sim_am_is_its_definition():
-    """(4.6): against a literal version."""
+    """(eq. 4.6): against a literal version."""
     a, b = drawn(4, 3, 2, 6), drawn(4, 3, 2, 6, seed=1)
     b[1, ..., 4:] = a[1, ..., 4:] = 0  # padding changes nothing
     agree(metrics.sim_am(a, b), literal_sim_am(a.tolist(), b.tolist()))
@@ -95,7 +95,7 @@ def test_kendall_is_its_definition():
 
 
 def test_rec2ftp_is_its_definition():
-    """(4.3): against a literal version."""
+    """(eq. 4.3): against a literal version."""
     for seed in range(20):
         zsl, icl, ft = (drawn(12, seed=3 * seed + k) > 0 for k in range(3))
         assert metrics.rec2ftp(zsl, icl, ft) == pytest.approx(literal_rec2ftp(zsl, icl, ft), nan_ok=True)
@@ -148,7 +148,7 @@ def test_kendall_by_hand():
 
 @pytest.mark.parametrize(("rho_icl", "rho_ft"), [(3**0.5, 3**0.5), (1.0, 2.0), (0.3, 0.3)])
 def test_random_updates_look_alike_after_normalising(rho_icl, rho_ft):
-    """(4.5): the formula against a simulation in 4,000 dimensions; without normalising there is nothing."""
+    """(eq. 4.5): the formula against a simulation in 4,000 dimensions; without normalising there is nothing."""
     zsl = drawn(200, 1, 4000)
     updates = [
         drawn(200, 1, 4000, seed=1 + i) * rho for i, rho in enumerate((rho_icl, rho_ft))

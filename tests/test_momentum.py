@@ -33,7 +33,7 @@ def exactly(v, eta):
 
 
 def token_by_token(q, k, v, eta):
-    """(6.5) as it is written: U_t = v_t ⊗ k_t + η U_{t−1}, S_t = S_{t−1} + U_t, o_t = S_t q_t."""
+    """(eq. 6.5) as it is written: U_t = v_t ⊗ k_t + η U_{t−1}, S_t = S_{t−1} + U_t, o_t = S_t q_t."""
     outputs, weights, change = [], 0.0, 0.0
     for q_t, k_t, v_t in zip(*(x.unbind(-2) for x in (q, k, v)), strict=True):
         change = v_t[..., :, None] * k_t[..., None, :] + eta[..., None, None] * change
@@ -45,7 +45,7 @@ def token_by_token(q, k, v, eta):
 @pytest.mark.parametrize("eta", [0.0, 0.3, 0.999, PER_HEAD], ids=str)
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 200])
 def test_the_scan_is_its_definition(n, eta):
-    """(6.3): written out."""
+    """(eq. 6.3): written out."""
     _, _, v = draw(2, 3, n=n)
     assert_close(attention.momentum_scan(v, eta), by_definition(v, eta), rtol=1e-12, atol=1e-12)
 
@@ -59,7 +59,7 @@ def test_chunks_of_any_length(chunk):
 
 
 def test_the_buffer_is_the_one_that_torchs_sgd_keeps():
-    """(6.1): against another's."""
+    """(eq. 6.1): against another's."""
     gradients = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     weights = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     sgd = torch.optim.SGD([weights], lr=1.0, momentum=0.7)
@@ -73,7 +73,7 @@ def test_the_buffer_is_the_one_that_torchs_sgd_keeps():
 
 @pytest.mark.parametrize("eta", [0.5, PER_HEAD], ids=str)
 def test_momentum_attention_is_softmax_attention_and_the_scan(eta):
-    """(6.2): against (1.1) and (6.3)."""
+    """(eq. 6.2): against (eq. 1.1) and (eq. 6.3)."""
     q, k, v = draw(2, 3, n=90, d=4, m=4)
     expected = attention.softmax_attention(q, k, v) + by_definition(v, eta)
     assert_close(attention.momentum_attention(q, k, v, eta), expected, rtol=1e-12, atol=1e-12)
@@ -134,7 +134,7 @@ def test_the_gradient_at_eta_zero_is_there(name):
 
 @pytest.mark.parametrize("eta", [0.0, 0.6, 0.95])
 def test_momentum_linear_attention_is_gradient_descent_with_momentum(eta):
-    """(6.5): on ℓ_t(S) = −v_tᵀ S k_t, one token a step, rate 1, from S = 0, by torch's own optimiser and autograd."""
+    """(eq. 6.5): on ℓ_t(S) = −v_tᵀ S k_t, one token a step, rate 1, from S = 0, by torch's optimiser and autograd."""
     q, k, v = draw(n=40, d=5, m=3)
     weights = torch.zeros(3, 5, dtype=torch.float64, requires_grad=True)
     sgd, outputs = torch.optim.SGD([weights], lr=1.0, momentum=eta), []

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from helpers import tasks
+from helpers.support import examples
 
 WORDS = {"past": 240, "antonym": 140, "capital": 140}
 CLASSIFIED = [name for name, recipe in tasks.TASKS.items() if recipe.labels]
 
 
 def rows(name):
-    return [json.loads(line) for line in (tasks.WORDS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (examples.WORDS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize(("name", "least"), WORDS.items())
@@ -36,7 +37,7 @@ def test_an_antonym_stands_in_one_direction_only():
 
 @pytest.mark.parametrize("name", WORDS)
 def test_splits_share_no_word_and_test_has_a_hundred(name):
-    parts = tasks.examples(name)
+    parts = examples.examples(name)
     texts = [row["text"] for part in parts.values() for row in part]
     assert len(texts) == len(set(texts)) == len(rows(name))
     assert len(parts["test"]) == 100
@@ -57,8 +58,8 @@ def test_queries_are_the_same_for_every_seed_and_demonstrations_are_not(name):
 @pytest.mark.parametrize("shots", [0, 1, 5, 32])
 def test_demonstrations_and_queries_are_balanced(name, shots):
     task = tasks.load(name, shots=shots, queries=40)
-    for examples in (task.demos, task.queries):
-        counts = [Counter(e.label for e in examples)[label] for label in task.labels]
+    for shown in (task.demos, task.queries):
+        counts = [Counter(e.label for e in shown)[label] for label in task.labels]
         assert max(counts) - min(counts) <= 1
 
 

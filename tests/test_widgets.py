@@ -244,7 +244,7 @@ def test_a_head_of_a_gpt_has_a_demonstration_a_line(model):
 
 
 def test_a_descent_in_the_valley_is_torchs():
-    """(6.1): against another's."""
+    """(eq. 6.1): against another's."""
     for eta in valley.COLOURS:
         w = torch.tensor(valley.START, requires_grad=True)
         sgd = torch.optim.SGD([w], lr=valley.RATE, momentum=eta)

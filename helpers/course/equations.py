@@ -1,6 +1,6 @@
 """Equation ↔ function ↔ test ↔ notebook: one table, read off the docstrings and the notebooks' sources.
 
-A function computes an equation, and a test proves it, whose docstring begins with its number: "(2.1): …".
+A function computes an equation, and a test proves it, whose docstring begins with its number: "(eq. 2.1): …".
 """
 
 import ast
@@ -12,7 +12,7 @@ from helpers.support import ROOT
 
 TAG = re.compile(r"\\tag\{(\d\.\d+)\}")
 HEADING = re.compile(r"^# ## (\d+ · [^:\n]+)", re.M)
-NUMBERS = re.compile(r"^(?:\((\d\.\d+)\)(?:, | and )?)+(?=[: ])")
+NUMBERS = re.compile(r"^(?:\(eq\. (\d\.\d+)\)(?:, | and )?)+(?=[: ])")
 Named = dict[str, list[str]]  # equation: names
 
 
@@ -63,5 +63,5 @@ def equation_table(source: Path) -> str:
     lines = ["| equation | section | function | test |", "|---" * 4 + "|"]
     for number, section in places(source).items():
         names = ("<br>".join(f"`{name}`" for name in named.get(number, ())) for named in (computed, proved))
-        lines.append(f"| ({number}) | {section} | {' | '.join(names)} |")
+        lines.append(f"| (eq. {number}) | {section} | {' | '.join(names)} |")
     return "\n".join(lines)

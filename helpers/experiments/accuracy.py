@@ -133,7 +133,7 @@ def curve(model: GPT, split: str, task: str, optimizer: str, all_weights: bool, 
     return {"epochs": EPOCHS, "curve": [marks_and_loss(step) for step in steps], "in_context": few}
 
 
-DECIDES = ("icl", "gpt", "tasks", shots, marks_and_loss)
+DECIDES = ("icl", "gpt", "tasks", "support.examples", shots, marks_and_loss)
 TEMPLATES = Study("templates", template_cells, try_template, (*DECIDES, development), real=True)
 RATES = Study("rates", rate_cells, try_rate, (*DECIDES, development), real=True)
 THREE_WAYS = Study("three_ways", three_way_cells, three_ways, DECIDES, real=True)

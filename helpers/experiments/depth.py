@@ -29,7 +29,7 @@ def narrow(batch: int, seed: int) -> regression.Problems:
 
 
 def squared_errors(tasks: regression.Problems, layers: int, lr: float, beta: float) -> Float[Tensor, " b"]:
-    """Of the queries, after so many layers that are gradient steps, with momentum β across them (6.4)."""
+    """Of the queries, after so many layers that are gradient steps, with momentum β across them (eq. 6.4)."""
     step = regression.gd_as_attention(torch.zeros(1, tasks.x.shape[1]), lr)
     return (regression.predict([step] * layers, tasks, beta) - tasks.y).square()
 

@@ -206,8 +206,14 @@ def random_model(model: GPT, width: int) -> GPT:
 
 
 SPEED_CELL = {"task": "mr", "shots": SHOTS, "queries": QUERIES}
-SPEED = Study("speed", lambda: [SPEED_CELL], speed, ("icl", "gpt", "tasks", "metrics", scores, timed), real=True)
-SCALE = Study("scale", scale_cells, scale, ("icl", "gpt", "tasks", random_model), real=True)
+SPEED = Study(
+    "speed",
+    lambda: [SPEED_CELL],
+    speed,
+    ("icl", "gpt", "tasks", "support.examples", "metrics", scores, timed),
+    real=True,
+)
+SCALE = Study("scale", scale_cells, scale, ("icl", "gpt", "tasks", "support.examples", random_model), real=True)
 STUDIES = (SPEED, SCALE)
 
 

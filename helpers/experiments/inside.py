@@ -106,7 +106,7 @@ def per_layer(values: Float[Tensor, "n layers"]) -> list[float | None]:
     return [None if np.isnan(mean) else round(mean, 4) for mean in values.double().mean(0).tolist()]
 
 
-DECIDES = ("icl", "gpt", "tasks", "metrics", shots, marks_and_loss, per_layer)
+DECIDES = ("icl", "gpt", "tasks", "support.examples", "metrics", shots, marks_and_loss, per_layer)
 INSIDE = Study("inside", inside_cells, inside, DECIDES, real=True)
 EXACT_NULL = Study("exact_null", exact_null_cells, exact_null, DECIDES, real=True)
 ROUNDING = Study("rounding", rounding_cells, rounding, DECIDES, real=True, steady=-1)

@@ -53,7 +53,9 @@ def patched_answers(model: GPT, task: str, seed: int) -> dict:
     return {"right": marks, "largest difference": float(f"{apart:.1e}")}
 
 
-PATCHES = Study("patches", patch_cells, patched_answers, ("icl", "gpt", "dual", "tasks", shots), real=True)
+PATCHES = Study(
+    "patches", patch_cells, patched_answers, ("icl", "gpt", "dual", "tasks", "support.examples", shots), real=True
+)
 STUDIES = (PATCHES,)
 
 

@@ -137,6 +137,7 @@ DECIDES = (
     "icl",
     "gpt",
     "tasks",
+    "support.examples",
     fresh,
     finetune,
     group,

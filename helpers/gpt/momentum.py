@@ -1,4 +1,4 @@
-"""Momentum attention (6.2) in a real GPT: softmax attention + Σ_{i<t} η^{t−i} v_i, with an η for every head of a layer.
+"""Momentum attention (eq. 6.2) in a real GPT: softmax attention + Σ_{i<t} η^{t−i} v_i, with an η for every head.
 
 η starts at 0, where the model is what it was. It is the only parameter that `gpt.load` leaves free to learn.
 """
@@ -16,7 +16,7 @@ from helpers.attention import HIGHEST_ETA, momentum_scan
 def momentum_forward(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: object
 ) -> tuple[Tensor, None]:
-    """(6.2) as transformers asks for it: what it has, and the momentum of all values before, those of a cache too."""
+    """(eq. 6.2) as transformers asks for it: its own, and the momentum of all values before, those of a cache too."""
     rows, seen = query.shape[-2], value.shape[-2]
     if not plain(mask, rows, seen):
         raise ValueError(

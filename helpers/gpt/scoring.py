@@ -114,7 +114,7 @@ def score(
     follow: bool = False,
     look: Look | None = None,
 ) -> list[list[Continuation]]:
-    """(4.1): score every continuation of every prompt after one common prefix (token ids throughout).
+    """(eq. 4.1): score every continuation of every prompt after one common prefix (token ids throughout).
 
     `follow` also asks what the model would say after each continuation; `look` is opened around each packed pass.
     ValueError for a family, or a length, that packed passes aren't exact for: `model.slow` has whole ones instead.

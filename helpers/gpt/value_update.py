@@ -24,7 +24,7 @@ class ValueUpdate:
     attended: Float[Tensor, "n layers heads e"]  # Σ_j a_j x_j over the query's tokens, by the finetuned attention a
 
     def attention(self) -> Float[Tensor, "n layers heads tokens"]:
-        """(4.8): what finetuning makes each head attend to: x_i · Σ_j a_j x_j for every training token i.
+        """(eq. 4.8): what finetuning makes each head attend to: x_i · Σ_j a_j x_j for every training token i.
 
         Its attention pattern held fixed, a finetuned head's output changes by ΔW Σ_j a_j x_j, which is the sum of the
         errors under these weights: linear attention to the training tokens, nothing relaxed.

@@ -128,7 +128,7 @@ class Linear(nn.Module):
 
 
 class MomentumLinear(nn.Module):
-    """Linear attention by gradient descent with momentum (6.5): S += U, U_t = v_t ⊗ k_t + η U_{t−1}."""
+    """Linear attention by gradient descent with momentum (eq. 6.5): S += U, U_t = v_t ⊗ k_t + η U_{t−1}."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

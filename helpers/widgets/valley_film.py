@@ -19,7 +19,7 @@ STRIP = (2, 5, 12, 40)  # steps shown where nothing can move
 
 
 def path(eta: float) -> Float[Tensor, "steps 2"]:
-    """(6.1): places w_t of a descent with momentum η, from `START`."""
+    """(eq. 6.1): places w_t of a descent with momentum η, from `START`."""
     w, u = torch.tensor(START), torch.zeros(2)
     places = [w]
     for _ in range(STEPS):

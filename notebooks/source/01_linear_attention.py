@@ -61,7 +61,7 @@ plots.matrices(panels, "key i", "query t", "A row of scores becomes weights that
 
 # %% tags=["exercise"]
 def softmax_attention(q, k, v):
-    """Causal softmax attention, equation (1.1). q, k: [n d], v: [n m] → [n m]."""
+    """Causal softmax attention (eq. 1.1). q, k: [n d], v: [n m] → [n m]."""
     # BEGIN SOLUTION
     scores = q @ k.T / q.shape[-1] ** 0.5
     later = torch.ones_like(scores).triu(1).bool()
@@ -98,7 +98,7 @@ predict("cost", "You generate token 10,000. Without the softmax, how many earlie
 
 # %% tags=["exercise"]
 def linear_attention(q, k, v):
-    """Causal attention with raw scores, equation (1.2). q, k: [n d], v: [n m] → [n m]."""
+    """Causal attention with raw scores (eq. 1.2). q, k: [n d], v: [n m] → [n m]."""
     # BEGIN SOLUTION
     return torch.tril(q @ k.T) @ v
     # END SOLUTION
@@ -124,7 +124,7 @@ check(linear_attention)
 # **state** of fixed size carries all that linear attention needs of what was read.
 #
 # **By hand.** $k_1 = (1, 0)$, $v_1 = 5$; $k_2 = (1, 1)$, $v_2 = 2$. $S_1 = (5, 0)$; $S_2 = (5, 0) + (2, 2) = (7, 2)$. The query
-# $(0, 1)$ reads 2 from it. By (1.2): $5 \cdot 0 + 2 \cdot 1 = 2$.
+# $(0, 1)$ reads 2 from it. By (eq. 1.2): $5 \cdot 0 + 2 \cdot 1 = 2$.
 
 # %% [markdown]
 # {exercise:recurrent_linear_attention}
@@ -132,7 +132,7 @@ check(linear_attention)
 
 # %% tags=["exercise"]
 def recurrent_linear_attention(q, k, v):
-    """Token by token, equation (1.3). q, k: [n d], v: [n m] → (outputs [n m], state [m d])."""
+    """Token by token (eq. 1.3). q, k: [n d], v: [n m] → (outputs [n m], state [m d])."""
     # BEGIN SOLUTION
     state, outputs = q.new_zeros(v.shape[1], q.shape[1]), []
     for t in range(len(q)):
@@ -234,7 +234,7 @@ plots.matrices(panels, "key i", "query t", "Inside a chunk the table, before it 
 
 # %% tags=["exercise"]
 def chunked_linear_attention(q, k, v, chunk):
-    """Equation (1.4). q, k: [n d], v: [n m], chunk: tokens in a chunk; n need not be a multiple → [n m]."""
+    """(eq. 1.4). q, k: [n d], v: [n m], chunk: tokens in a chunk; n need not be a multiple → [n m]."""
     # BEGIN SOLUTION
     state, outputs = q.new_zeros(v.shape[1], q.shape[1]), []
     for start in range(0, len(q), chunk):
@@ -321,7 +321,7 @@ reveal("sentence-01", "long texts are cheaper with it. What is lost for that, th
 
 # %% tags=["exercise"]
 def normalized_linear_attention(q, k, v):
-    """Equation (1.5). q, k: [n d], v: [n m] → [n m]."""
+    """(eq. 1.5). q, k: [n d], v: [n m] → [n m]."""
     # BEGIN SOLUTION
     q, k = torch.nn.functional.elu(q) + 1, torch.nn.functional.elu(k) + 1
     weights = torch.tril(q @ k.T)
@@ -404,7 +404,7 @@ reveal("spread", f"in half of the heads over {middle['softmax']:.0f} tokens or f
 # 2. Which of the three programs would you train with, and with which would you generate?
 # 3. What goes wrong if a chunk is written into the state before it is read?
 # 4. Two keys are equal, their values differ. What does the state answer? What does softmax attention answer?
-# 5. Why can't the softmax of (1.1) be pulled apart as in (1.3)?
+# 5. Why can't the softmax of (eq. 1.1) be pulled apart as in (eq. 1.3)?
 
 # %% [markdown]
 # {equations:01}

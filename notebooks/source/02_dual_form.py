@@ -55,7 +55,7 @@ print("errors", errors.flatten().tolist(), " new weights", w1.flatten().tolist()
 
 # %% tags=["exercise"]
 def weight_update(errors, inputs):
-    """Equation (2.1). errors: [n m], inputs: [n d] → [m d]."""
+    """(eq. 2.1). errors: [n m], inputs: [n d] → [m d]."""
     # BEGIN SOLUTION
     return errors.T @ inputs
     # END SOLUTION
@@ -76,7 +76,7 @@ check(weight_update)
 
 # %% tags=["exercise"]
 def gradient_step(w, inputs, targets, lr):
-    """Equation (2.2). w: [m d], inputs: [n d], targets: [n m], lr → (errors [n m], new w [m d])."""
+    """(eq. 2.2). w: [m d], inputs: [n d], targets: [n m], lr → (errors [n m], new w [m d])."""
     # BEGIN SOLUTION
     errors = lr * (targets - inputs @ w.T)
     return errors, w + errors.T @ inputs
@@ -99,7 +99,7 @@ inputs, targets, w0, x = (
 w = w0.clone().requires_grad_()
 (0.5 * (inputs @ w.T - targets).square().sum()).backward()
 errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)
-print("autograd's step and (2.2) differ by", formats.rounding(w0 - 0.1 * w.grad - w1))
+print("autograd's step and (eq. 2.2) differ by", formats.rounding(w0 - 0.1 * w.grad - w1))
 
 # %% [markdown]
 # ## 2 · Forget the weights
@@ -108,7 +108,7 @@ print("autograd's step and (2.2) differ by", formats.rounding(w0 - 0.1 * w.grad 
 #
 # $$W_1 x = W_0 x + \sum_i e_i \,(x_i \cdot x) \tag{2.3}$$
 #
-# Read the sum aloud: compare $x$ with every training input, weigh its error signal by the comparison, add up. That is (1.2), linear attention:
+# Read the sum aloud: compare $x$ with every training input, weigh its error signal by the comparison, add up. That is (eq. 1.2), linear attention:
 # the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Irie et al. 2022; Aizerman et al. 1964).
 #
 # {exercise:dual_forward}
@@ -116,7 +116,7 @@ print("autograd's step and (2.2) differ by", formats.rounding(w0 - 0.1 * w.grad 
 
 # %% tags=["exercise"]
 def dual_forward(w0, errors, inputs, x):
-    """Equation (2.3), never forming ΔW. w0: [m d], errors: [n m], inputs: [n d], x: [d] → [m]."""
+    """(eq. 2.3), never forming ΔW. w0: [m d], errors: [n m], inputs: [n d], x: [d] → [m]."""
     # BEGIN SOLUTION
     return w0 @ x + errors.T @ (inputs @ x)
     # END SOLUTION
@@ -153,7 +153,7 @@ print("layer and attention  ", formats.rounding(w1 @ x - (w0 @ x + attended)))
 
 # %% tags=["exercise"]
 def unrolled_training(w0, inputs, targets, lr, steps):
-    """Equation (2.4), full-batch steps. w0: [m d], inputs: [n d], targets: [n m] → (errors [steps·n m], inputs [steps·n d])."""
+    """(eq. 2.4), full-batch steps. w0: [m d], inputs: [n d], targets: [n m] → (errors [steps·n m], inputs [steps·n d])."""
     # BEGIN SOLUTION
     errors, w = [], w0
     for _ in range(steps):
@@ -207,7 +207,7 @@ print("               ", formats.rounding(dual.dual_forward(w0, added, inputs, x
 # ## 4 · Real digits
 #
 # 1,797 handwritten digits, 8 × 8 pixels (scikit-learn's). A linear layer of ten outputs, one a digit, is trained on 1,200 of them by
-# fifty full-batch steps of (2.2); targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
+# fifty full-batch steps of (eq. 2.2); targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
 
 # %%
 from sklearn.datasets import load_digits
@@ -226,7 +226,7 @@ print(f"before training {((pixels[test] @ w0.T).argmax(1) == labels[test]).doubl
 print(f"after {(said == labels[test]).double().mean():.0%} of {len(test)} test digits")
 
 # %% [markdown]
-# Now forget $w$. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (2.3), one by one, are the
+# Now forget $w$. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (eq. 2.3), one by one, are the
 # **contributions** of the training examples to the answer:
 #
 # $$c_i = e_i\,(x_i \cdot x), \qquad \sum_i c_i = W_T x - W_0 x \tag{2.5}$$
@@ -236,7 +236,7 @@ print(f"after {(said == labels[test]).double().mean():.0%} of {len(test)} test d
 
 # %% tags=["exercise"]
 def contributions(errors, inputs, x):
-    """Equation (2.5). errors: [n m], inputs: [n d], x: [d] → [n m]."""
+    """(eq. 2.5). errors: [n m], inputs: [n d], x: [d] → [n m]."""
     # BEGIN SOLUTION
     return errors * (inputs @ x)[:, None]
     # END SOLUTION
@@ -333,7 +333,7 @@ reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the shares of the 1,19
 # steps each example's error depends on what the others have already taught. Take ten away, and the errors of the other 1,190 shift, each a little; together
 # that makes up for nine tenths.
 #
-# **What you may conclude.** (2.5) is an exact *account* of a prediction. **What you may not:** that it says what would have been otherwise.
+# **What you may conclude.** (eq. 2.5) is an exact *account* of a prediction. **What you may not:** that it says what would have been otherwise.
 # An equality shows how a number *is made up*; only an intervention shows what it *depends on*. Keep this for the GPT.
 
 # %% [markdown]
@@ -355,7 +355,7 @@ for _ in range(50):
     (0.5 * (layer(pixels[train]) - targets[train]).square().sum()).backward()
     sgd.step()
 errors, w = dual.trained(w0, pixels[train], targets[train], lr=0.0005, steps=50, momentum=0.9)
-print("torch's momentum and (2.6) differ by", formats.rounding(layer.weight - w))
+print("torch's momentum and (eq. 2.6) differ by", formats.rounding(layer.weight - w))
 
 # %%
 kinds = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
@@ -420,7 +420,7 @@ except ValueError as error:
 # ## 8 · Back to the GPT
 #
 # A real SGD step on the real GPT. In notebook 04 it is finetuned on many demonstrations; here on one line. What moves are the key and value projections of each of
-# 30 layers; we look at the values', a linear layer: (2.1) must hold, with a term for every *token*.
+# 30 layers; we look at the values', a linear layer: (eq. 2.1) must hold, with a term for every *token*.
 
 # %%
 assets.ensure()
@@ -455,7 +455,7 @@ print("  ".join(f"{word!r} {part:.0%}" for word, part in zip(words, share.mean(1
 # ## 9 · Aloud, before you go
 #
 # 1. Why is the update of a step of rank at most $n$?
-# 2. What are query, key and value in (2.3)?
+# 2. What are query, key and value in (eq. 2.3)?
 # 3. Why are shares causes after one step, and not after fifty?
 # 4. What does momentum change in the dual form, and what not?
 # 5. A friend shows that a model's answer is attention over its training set, exact to 12 digits. What has she shown about learning?

@@ -34,7 +34,7 @@ plots.route(here="03")
 # $$\Delta W_{\mathrm{ICL}} = \sum_i (W_V x'_i) \otimes (W_K x'_i) \tag{3.2}$$
 
 # %% [markdown]
-# Compare with (2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. What demonstrations make in this way the paper
+# Compare with (eq. 2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. What demonstrations make in this way the paper
 # calls **meta-gradients**: they play the gradient's part. (The function below returns their sum, a matrix.)
 #
 # **By hand.** One demonstration token $x' = (1, 2)$, $W_V = (3, 0)$, $W_K$ swaps the two entries. Value 3; key $(2, 1)$; $\Delta W = (6, 3)$. The query
@@ -45,7 +45,7 @@ plots.route(here="03")
 
 # %% tags=["exercise"]
 def meta_gradient(w_v, w_k, demos):
-    """Equation (3.2). w_v: [m e], w_k: [d e], demos: [n e] → [m d]."""
+    """(eq. 3.2). w_v: [m e], w_k: [d e], demos: [n e] → [m d]."""
     # BEGIN SOLUTION
     return (demos @ w_v.T).T @ (demos @ w_k.T)
     # END SOLUTION
@@ -71,7 +71,7 @@ check(meta_gradient)
 
 # %% tags=["exercise"]
 def icl_decomposition(w_v, w_k, demos, context, query):
-    """Equation (3.3). w_v: [m e], w_k: [d e], demos: [n' e], context: [n e], query: [d] → (W_ZSL q [m], ΔW_ICL q [m])."""
+    """(eq. 3.3). w_v: [m e], w_k: [d e], demos: [n' e], context: [n e], query: [d] → (W_ZSL q [m], ΔW_ICL q [m])."""
     # BEGIN SOLUTION
     return meta_gradient(w_v, w_k, context) @ query, meta_gradient(w_v, w_k, demos) @ query
     # END SOLUTION
@@ -136,12 +136,12 @@ for n, dw in grown.items():
 reveal("rank", "3: one more with every token, up to the smaller side of the matrix.")
 
 # %% [markdown]
-# **What you may conclude.** (3.3) is exact for relaxed attention, whatever the demonstrations say, even if they are noise, as these are. **Linear attention *can be
+# **What you may conclude.** (eq. 3.3) is exact for relaxed attention, whatever the demonstrations say, even if they are noise, as these are. **Linear attention *can be
 # written* as a gradient step** (of rate 1, on $-\sum_i v_i \cdot W k_i$, a loss without a minimum).
 #
 # **What you may not:** that this update *improves* anything. A gradient step's errors come from a loss; these "errors" are values, which no task's loss produced. Whether a
 # GPT's values *act* like errors of the task is a question for measurement (notebooks 04 and 05). Nor that this is the whole effect: above the first layer $q$ and
-# $X$ have themselves read the demonstrations, so $W_{\mathrm{ZSL}}$ there is not the zero-shot model's. And a GPT turns its keys by their position: (3.2) then holds with
+# $X$ have themselves read the demonstrations, so $W_{\mathrm{ZSL}}$ there is not the zero-shot model's. And a GPT turns its keys by their position: (eq. 3.2) then holds with
 # the turned keys.
 
 # %% [markdown]
@@ -264,7 +264,7 @@ reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is anot
 # mainly because it contains the plain mean.)
 
 # %% [markdown]
-# **What you may conclude.** In this model (3.3) is no approximation of what the heads compute. **What you may not:** that the paper's measurements are void (they are taken on
+# **What you may conclude.** In this model (eq. 3.3) is no approximation of what the heads compute. **What you may not:** that the paper's measurements are void (they are taken on
 # the true model, with softmax), nor that no other reading of softmax as a step exists: section 8 has one.
 
 # %% [markdown]
@@ -293,7 +293,7 @@ reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is anot
 
 # %% tags=["exercise"]
 def gd_as_attention(w0, lr):
-    """Weights of (3.4) for tokens (x, y). w0: [m d], lr → {"w_q", "w_k", "w_v", "p"}, each [d+m d+m]."""
+    """Weights of (eq. 3.4) for tokens (x, y). w0: [m d], lr → {"w_q", "w_k", "w_v", "p"}, each [d+m d+m]."""
     # BEGIN SOLUTION
     m, d = w0.shape
     looks = torch.zeros(d + m, d + m, dtype=w0.dtype)
@@ -344,7 +344,7 @@ print("left as it was, the x part:", formats.rounding(moved[:4] - x))
 
 # %% tags=["exercise"]
 def best_step_size(inputs, targets, x, y):
-    """Equation (3.5). inputs: [b n d], targets: [b n], x: [b d], y: [b] → float."""
+    """(eq. 3.5). inputs: [b n d], targets: [b n], x: [b d], y: [b] → float."""
     # BEGIN SOLUTION
     p = torch.einsum("bn,bnd,bd->b", targets, inputs, x)
     return ((y * p).sum() / (p * p).sum()).item()
@@ -490,7 +490,7 @@ plots.lines(
 
 # %% tags=["exercise"]
 def rank_one_patch(w, before, after):
-    """Equation (3.6). w: [m d], before: [d], after: [d] → ΔW [m d]."""
+    """(eq. 3.6). w: [m d], before: [d], after: [d] → ΔW [m d]."""
     # BEGIN SOLUTION
     return torch.outer(w @ (after - before), before) / (before @ before)
     # END SOLUTION
@@ -575,15 +575,15 @@ reveal("mean", "one, saw. The other five get the past tense of some other verb."
 # %% [markdown]
 # ## 10 · What an equality shows
 #
-# Twice on this page a prompt became a weight update, exactly: (3.3) with relaxed attention, (3.6) without any relaxation. (3.3) writes a sum in two parts; (3.6), with its shifts,
-# solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (3.4) is another matter: there the update is the gradient of a loss on the
+# Twice on this page a prompt became a weight update, exactly: (eq. 3.3) with relaxed attention, (eq. 3.6) without any relaxation. (eq. 3.3) writes a sum in two parts; (eq. 3.6), with its shifts,
+# solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (eq. 3.4) is another matter: there the update is the gradient of a loss on the
 # demonstrations, and it serves every query. To show *that* for a GPT one has to measure. Notebook 04 begins: finetuning's own update of attention, and the prompt's, side by side.
 
 # %% [markdown]
 # ## 11 · Aloud, before you go
 #
-# 1. What plays the error's part in (3.2), and who computed it?
-# 2. Which step from (3.1) to (3.3) is not exact, and how far off is it in this GPT?
+# 1. What plays the error's part in (eq. 3.2), and who computed it?
+# 2. Which step from (eq. 3.1) to (eq. 3.3) is not exact, and how far off is it in this GPT?
 # 3. Why is the query's token $(x, -W_0 x)$ and not $(x, W_0 x)$?
 # 4. One layer of linear attention is trained longer. Can it beat the best single step?
 # 5. A patch reproduces a prompt's answer to five digits. Name an experiment that tells whether it holds a *rule*.

@@ -343,7 +343,7 @@ print(f"formula        {metrics.noise_sim_aou(1.0, 1.0):.2f}")
 # $$\tfrac12 \sqrt{(1 - a)(1 - a')}, \qquad a = 1/\sqrt{1 + \rho^2} \tag{4.5}$$
 #
 # which is $\frac14$ at $\rho = \rho' = \sqrt 3$, above the paper's averages of .19 and .23. Its own baseline, a random vector, scores .00
-# and hides this. The fair null is (4.5) at *measured* lengths.
+# and hides this. The fair null is (eq. 4.5) at *measured* lengths.
 #
 # **Predict first.** Will SimAOU stand above that null on film reviews? On past tenses, where finetuning fixed not one answer?
 

@@ -51,7 +51,7 @@ valley()
 
 # %% tags=["exercise"]
 def momentum_gradients(gradients, eta):
-    """Equation (6.1), u_0 = 0. gradients: [n d], eta → [n d]."""
+    """(eq. 6.1), u_0 = 0. gradients: [n d], eta → [n d]."""
     # BEGIN SOLUTION
     u, buffers = torch.zeros_like(gradients[0]), []
     for g in gradients:
@@ -82,7 +82,7 @@ check(momentum_gradients)
 
 # %% tags=["exercise"]
 def momentum_attention(q, k, v, eta):
-    """Equation (6.2). q, k: [n d], v: [n m], eta → [n m]."""
+    """(eq. 6.2). q, k: [n d], v: [n m], eta → [n m]."""
     # BEGIN SOLUTION
     t = torch.arange(len(v), dtype=v.dtype)
     ages = t[:, None] - t
@@ -129,7 +129,7 @@ break_it(of_outputs, of_values, counterexample)
 
 # %% tags=["exercise"]
 def momentum_scan(v, eta):
-    """Equation (6.3) in one pass. v: [n m], eta → [n m]."""
+    """(eq. 6.3) in one pass. v: [n m], eta → [n m]."""
     # BEGIN SOLUTION
     m, sums = torch.zeros_like(v[0]), []
     for value in v:
@@ -145,7 +145,7 @@ check(momentum_scan)
 # %% [markdown]
 # {solution:momentum_scan}
 #
-# `helpers` has it in chunks, as (1.4), and one token at a time, for generation. With $\eta = 0$ nothing may change, not one bit:
+# `helpers` has it in chunks, as (eq. 1.4), and one token at a time, for generation. With $\eta = 0$ nothing may change, not one bit:
 
 # %%
 rng = torch.Generator().manual_seed(0)
@@ -171,7 +171,7 @@ except ValueError as error:
 # %% [markdown]
 # ## 3 · What the step skips
 #
-# From (6.1) to (6.2) there was a leap, the paper's, by analogy. The meta-gradient of notebook 03 is not $v_i$ but $v_i \otimes k_i$; and momentum in descent is added up *twice*: gradients into $u$,
+# From (eq. 6.1) to (eq. 6.2) there was a leap, the paper's, by analogy. The meta-gradient of notebook 03 is not $v_i$ but $v_i \otimes k_i$; and momentum in descent is added up *twice*: gradients into $u$,
 # and $u$ into the weights. For **linear** attention no leap is needed. One token a step, on the loss $\ell_t(S) = -v_t^\top S k_t$:
 
 # %%
@@ -207,8 +207,8 @@ predict(
 
 # %%
 ages = torch.arange(31)
-curves = {"plain linear attention": torch.ones(31), "exact momentum (6.5)": (1 - 0.8 ** (ages + 1)) / 0.2}
-curves["what MoAttn adds (6.2)"] = torch.where(ages > 0, 0.8**ages, 0)
+curves = {"plain linear attention": torch.ones(31), "exact momentum (eq. 6.5)": (1 - 0.8 ** (ages + 1)) / 0.2}
+curves["what MoAttn adds (eq. 6.2)"] = torch.where(ages > 0, 0.8**ages, 0)
 shown = {name: (ages.numpy(), weight.numpy()) for name, weight in curves.items()}
 title = "Momentum in descent holds the newest pairs back; the momentum of MoAttn adds to them (η = 0.8)"
 plots.lines(shown, "age a = t − i (tokens)", "weight", title)
@@ -358,13 +358,13 @@ by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 # %% [markdown]
 # ## 6 · Momentum where the steps are
 #
-# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (3.4). Then a stack of layers is a descent, and the steps
+# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (eq. 3.4). Then a stack of layers is a descent, and the steps
 # are **layers**, not tokens. Momentum from step to step is a connection from layer to layer, *heavy ball*:
 #
 # $$e^{(l+1)} = \mathrm{layer}(e^{(l)}) + \beta\,(e^{(l)} - e^{(l-1)}) \tag{6.4}$$
 #
 # One skip term, for all tokens; $e^{(-1)} = e^{(0)}$. From $W_0 = 0$ the last entry of the query's token after $l$ layers is $-w_l \cdot x$, of example $j$'s $y_j - w_l \cdot x_j$. The layer adds
-# $-\Delta w \cdot x$, the skip $-\beta (w_l - w_{l-1}) \cdot x$; the $x$ part never moves, so the skip adds 0 to it. So $w_{l+1} = w_l - \mathrm{lr}\,\nabla + \beta\,(w_l - w_{l-1})$, and this is (6.1) with
+# $-\Delta w \cdot x$, the skip $-\beta (w_l - w_{l-1}) \cdot x$; the $x$ part never moves, so the skip adds 0 to it. So $w_{l+1} = w_l - \mathrm{lr}\,\nabla + \beta\,(w_l - w_{l-1})$, and this is (eq. 6.1) with
 # $\beta$ for $\eta$: there $-\mathrm{lr}\,u_{t-1}$ *is* $w_t - w_{t-1}$.
 
 # %% [markdown]
@@ -377,7 +377,7 @@ by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 
 # %% tags=["exercise"]
 def heavy_ball_layers(inputs, targets, x, lr, beta, layers):
-    """Equation (6.4), as steps from w = 0. inputs: [n d], targets: [n], x: [d] → w·x after `layers` steps, a float."""
+    """(eq. 6.4), as steps from w = 0. inputs: [n d], targets: [n], x: [d] → w·x after `layers` steps, a float."""
     # BEGIN SOLUTION
     w = before = torch.zeros_like(x)
     for _ in range(layers):
@@ -462,7 +462,7 @@ print(f"8 plain layers, each at its own rate: median squared error {apart.median
 # %% [markdown]
 # ## 7 · Optional: a pretrained GPT with momentum
 #
-# `gpt.load(..., attention="momentum")` puts (6.2) into all 30 layers of the real GPT, with an $\eta$ for each of 270 heads, starting at exactly 0. Nothing may change:
+# `gpt.load(..., attention="momentum")` puts (eq. 6.2) into all 30 layers of the real GPT, with an $\eta$ for each of 270 heads, starting at exactly 0. Nothing may change:
 
 # %%
 lines = ["hope hoped", "walk walked", "take took", "play played", "think thought", "make made", "eat ate", "run ran"]
@@ -512,7 +512,7 @@ for eta in (0, 0.01, 0.03, 0.1, 0.3):
 #
 # 1. *Across tokens*, as in the paper, a learned $\eta$ gains {result:lm gain} nats a token in a small model, in every seed; a recency bias gains {result:lm gain recency}: sure for this model and
 #    text, unknown elsewhere.
-# 2. *Exactly*, in linear attention, momentum holds the *newest* pairs back, the opposite of what (6.2) adds: proved; that it helps, we have not seen.
+# 2. *Exactly*, in linear attention, momentum holds the *newest* pairs back, the opposite of what (eq. 6.2) adds: proved; that it helps, we have not seen.
 # 3. *Across layers that share one rate* the median error after eight is a thirteenth: sure, in eight draws of tasks, on layers built to be steps.
 
 # %% [markdown]
@@ -536,9 +536,9 @@ for eta in (0, 0.01, 0.03, 0.1, 0.3):
 # ## 9 · What we know
 #
 # **Proved** (and tested to rounding here): linear attention's three programs are one function (1.2–1.4). A linear layer trained by gradient descent is its first weights plus attention to its training set
-# (2.3), with momentum too (2.6). Relaxed attention over demonstrations is a weight update (3.3). One linear attention layer with the right weights is a gradient step (3.4); a stack of them with
-# one skip term is descent with momentum (6.4). For one query's next token, a prompt can be written as patches of weights and shifts (3.6). On the loss $-v^\top S k$, descent with
-# momentum is linear attention with weights by age (6.5).
+# (eq. 2.3), with momentum too (eq. 2.6). Relaxed attention over demonstrations is a weight update (eq. 3.3). One linear attention layer with the right weights is a gradient step (eq. 3.4); a stack of them with
+# one skip term is descent with momentum (eq. 6.4). For one query's next token, a prompt can be written as patches of weights and shifts (eq. 3.6). On the loss $-v^\top S k$, descent with
+# momentum is linear attention with weights by age (eq. 6.5).
 
 # %% [markdown]
 # **Measured**: trained on regression, one linear layer becomes the best single step (03, six seeds). The relaxation is far from what a real GPT's heads do; a patch made for one word does not serve the
@@ -573,7 +573,7 @@ for eta in (0, 0.01, 0.03, 0.1, 0.3):
 # %% [markdown]
 # ## 11 · Three projects, and doors
 #
-# 1. **Keep the keys.** Add (6.5)'s state to softmax attention instead of (6.2)'s sum, at matched parameters, and run the grid of section 4 (`helpers/experiments/momentum.py`; a new variant
+# 1. **Keep the keys.** Add (eq. 6.5)'s state to softmax attention instead of (eq. 6.2)'s sum, at matched parameters, and run the grid of section 4 (`helpers/experiments/momentum.py`; a new variant
 #    is one class in `helpers/lm/model.py`).
 # 2. **Errors that a loss produced.** Replace $v_t$ by $v_t - S_{t-1} k_t$, the delta rule: now the error depends on the state. Which of this course's equalities survive?
 # 3. **Another GPT.** Run notebooks 03 and 04 on a model and a language of your own: what is the relaxation's cosine there, and does a patch transfer?

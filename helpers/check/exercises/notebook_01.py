@@ -213,7 +213,7 @@ def chunked_linear_attention(attempt: Attempt) -> Iterator[Claim]:
         lost = f"{n} tokens in chunks of {chunk} give {len(out) if tail else n} outputs: mind the last, shorter chunk."
         yield holds(not tail, "every token has an output", lost)
         yield is_tensor(out, n, m)
-        says = f"the same as (1.2), for {n} tokens in chunks of {chunk}"
+        says = f"the same as (eq. 1.2), for {n} tokens in chunks of {chunk}"
         yield equals(out, expected, says, chunked_mistakes(q, k, v, chunk))
     n, more = 96, growth(attempt, 96, 8)
     table = f"Twice the tokens make {more:.1f} times the work: only tokens of one chunk may meet in one table."
@@ -279,4 +279,4 @@ def normalized_linear_attention(attempt: Attempt) -> Iterator[Claim]:
         q, k, v = draw(n, d, m)
         out, expected = attempt(q, k, v), attention.normalized_linear_attention(q, k, v)
         yield is_tensor(out, n, m)
-        yield equals(out, expected, f"the weighted mean (1.5) of {n} random tokens", normalized_mistakes(q, k, v))
+        yield equals(out, expected, f"the weighted mean (eq. 1.5) of {n} random tokens", normalized_mistakes(q, k, v))

@@ -237,7 +237,7 @@ def unrolled_mistakes(w0: Tensor, inputs: Tensor, targets: Tensor, lr: float, st
     importance=4,
     core=False,
     hints=(
-        "Loop over the steps; each gives errors [n m] and new weights (2.2). Keep the errors in a list.",
+        "Loop over the steps; each gives errors [n m] and new weights (eq. 2.2). Keep the errors in a list.",
         "`step, w = gradient_step(w, inputs, targets, lr)`; then `torch.cat(errors)` and `inputs.repeat(steps, 1)`.",
     ),
     passed="A whole training run is attention too: over every example at every step.",
@@ -304,7 +304,7 @@ def share_mistakes(errors: Tensor, inputs: Tensor, x: Tensor) -> Mistakes:
     importance=4,
     core=True,
     hints=(
-        "These are the terms of (2.3) before they are added up: a row for each example.",
+        "These are the terms of (eq. 2.3) before they are added up: a row for each example.",
         "Multiply the row `errors[i]` by the number `inputs[i] @ x`; all at once: `(inputs @ x)[:, None]`.",
     ),
     passed="Every training example's share of the answer, exact: they sum to what training has changed.",

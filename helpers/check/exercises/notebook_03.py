@@ -36,7 +36,7 @@ def meta_mistakes(values: Tensor, keys: Tensor) -> Mistakes:
     core=True,
     hints=(
         "Rows: all values are `demos @ w_v.T` [n m], all keys `demos @ w_k.T` [n d].",
-        "Values stand where (2.1) has errors, keys where it has inputs: `values.T @ keys`.",
+        "Values stand where (eq. 2.1) has errors, keys where it has inputs: `values.T @ keys`.",
     ),
     passed="What demonstrations write into attention has the form of a gradient step's update, with values as errors.",
 )
@@ -179,7 +179,7 @@ def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mist
     fit = torch.einsum("bj,bjd,bid->bi", targets, inputs, inputs)  # on the demonstrations themselves
     centred, bare = p - p.mean(), torch.einsum("bnd,bd->b", inputs, x)
     return {
-        "n times too large: that is the rate for a loss that is a mean; (2.2) has a sum.": lambda: n * lr,
+        "n times too large: that is the rate for a loss that is a mean; (eq. 2.2) has a sum.": lambda: n * lr,
         "p must be squared below: Σ y p / Σ p².": lambda: (y * p).sum() / p.sum(),
         "Squared after the sum: square each p, then add.": lambda: (y * p).sum() / p.sum().square(),
         "A best rate for each task, then their mean: one rate for all, so add up above and below first.": lambda: (

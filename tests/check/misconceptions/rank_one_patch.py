@@ -24,7 +24,7 @@ def least_norm_by_pseudoinverse(w, before, after):
 
 @right(NAME)
 def one_gradient_step(w, before, after):
-    """The patch is a step (2.2) on the one example (before, W after), at the rate that settles it."""
+    """The patch is a step (eq. 2.2) on the one example (before, W after), at the rate that settles it."""
     from helpers.dual import gradient_step
 
     rate = 1 / (before @ before).item()
