@@ -44,7 +44,7 @@ def dual_forward(w0: Weights, errors: Errors, inputs: Inputs, x: Input) -> Outpu
 def unrolled_training(
     w0: Weights, inputs: Inputs, targets: Targets, lr: Rate, steps: Annotated[int, Ge(1)]
 ) -> tuple[Float[Tensor, "*batch steps_n m"], Float[Tensor, "*batch steps_n d"]]:
-    """(eq. 2.4): errors and inputs of full-batch steps (eq. 2.2), one after another; `dual_forward` of them is the layer."""
+    """(eq. 2.4): errors and inputs of full-batch steps (eq. 2.2); `dual_forward` of them is the last step's layer."""
     errors, w = [], w0
     for _ in range(steps):
         step, w = gradient_step(w, inputs, targets, lr)

@@ -191,6 +191,6 @@ def _random_layer(width: int, rng: torch.Generator) -> Weights:
 
 
 def step_matrix(layer: Weights) -> Float[Tensor, "d d"]:
-    """What a trained layer does to x before it meets the inputs: prediction = Σ y_i x_i · (A x); lr · I for (eq. 3.4)."""
+    """What a trained layer makes of x before it meets inputs: prediction = Σ y_i x_i · (A x); lr · I for (eq. 3.4)."""
     d = layer["p"].shape[0] - 1
     return -(layer["p"] @ layer["w_v"])[-1, -1] * (layer["w_k"].mT @ layer["w_q"])[:d, :d]

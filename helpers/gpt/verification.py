@@ -1,6 +1,6 @@
 """A fast way is compared once with the plain way, on a short text, before its numbers are believed.
 
-Families tried, each with a tiny model in tests/test_families.py:
+Families tried, each with a tiny model in tests/gpt/test_families.py:
 - exact, internals too: gpt2, xglm, opt, gpt_neox, gpt_bigcode, llama, mistral, mixtral, qwen2, qwen3, gemma, gemma2,
   gemma3_text, phi, phi3, stablelm, smollm3, olmo, olmo2, olmo3, cohere, glm, granite, starcoder2
 - exact, without internals: gpt_neo, codegen, gptj, falcon, gpt_oss, llama4_text

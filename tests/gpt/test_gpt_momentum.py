@@ -1,4 +1,4 @@
-"""Momentum in a real GPT: nothing changes at η = 0, (eq. 6.2) above, from a cache too; what it can't read is refused."""
+"""Momentum in a real GPT: nothing changes at η = 0, (eq. 6.2) above, from a cache; what can't be read is refused."""
 
 from contextlib import ExitStack
 

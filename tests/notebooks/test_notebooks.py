@@ -53,7 +53,7 @@ def nbval(path, *options):
         "--nbval-current-env",
         "--nbval-cell-timeout=900",
     ]
-    sanitise = ["--nbval-sanitize-with", ROOT / "tests" / "nbval.cfg"]
+    sanitise = ["--nbval-sanitize-with", ROOT / "tests" / "notebooks" / "nbval.cfg"]
     with tempfile.TemporaryDirectory() as scratch:  # a reader who has done nothing yet
         env = os.environ | {"COURSE_PROGRESS": f"{scratch}/progress.json"}
         done = subprocess.run([*command, *sanitise, *options, path], cwd=ROOT, capture_output=True, text=True, env=env)

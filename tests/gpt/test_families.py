@@ -4,7 +4,6 @@ The reference is transformers itself: whole passes, its own attention weights, h
 """
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +12,9 @@ from tiny import family, plain_scores, small_task
 
 from helpers import gpt, icl
 from helpers.gpt import patches, verification
+from helpers.support import ROOT
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 OLD = {"n_positions": 256, "n_embd": 32, "n_layer": 2, "n_head": 4}  # shapes under the names of older families
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
 
