@@ -50,10 +50,3 @@ def test_a_prompt_helps_and_the_model_has_not_changed(real):
     assert low > 0.3
     assert tuned.scores.shape == (5, 1)
     assert real.fingerprint() == before
-
-
-def test_nothing_reaches_for_the_network(real):
-    import huggingface_hub.constants
-
-    assert huggingface_hub.constants.HF_HUB_OFFLINE
-    assert real.name == "smollm2-135m" or torch.cuda.is_available()
