@@ -99,10 +99,10 @@ def test_greedy_continuations_are_what_the_model_generates(model):
     prefix, prompt = icl.prefix_ids(model, free_task()), model.encode("go ->")
     ids = torch.tensor([prefix + prompt])
     options = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 1, "eos_token_id": None}
-    *said, then = model.network.generate(ids, attention_mask=torch.ones_like(ids), **options)[
+    *written, then = model.network.generate(ids, attention_mask=torch.ones_like(ids), **options)[
         0, ids.shape[1] :
     ].tolist()
-    answers = [said, [*said[:-1], (said[-1] + 1) % 258]]
+    answers = [written, [*written[:-1], (written[-1] + 1) % 258]]
     best, other = gpt.score(model, prefix, [prompt], [answers], follow=True)[0]
     assert (best.greedy, best.following, other.greedy) == (True, then, False)
 

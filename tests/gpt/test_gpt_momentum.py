@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from tiny import small_task, tiny
+from tiny import plain_scores, small_task, tiny
 
 from helpers import attention, gpt, icl
 from helpers.gpt import momentum as gpt_momentum
@@ -99,6 +99,8 @@ def test_eta_learns_from_exactly_zero_and_stays_in_its_range(plain):
 def test_what_a_mask_hides_is_refused(moved):
     with pytest.raises(ValueError, match="no padding, no packed rows"):
         icl.in_context(moved, small_task())
+    whole = torch.stack(plain_scores(moved, small_task(), True))
+    torch.testing.assert_close(icl.in_context(moved, small_task(), slow=True).scores, whole)
     padded = torch.ones_like(IDS)
     padded[0, :3] = 0
     with pytest.raises(ValueError, match="one sequence at a time"):
