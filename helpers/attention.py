@@ -75,8 +75,7 @@ def chunked_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128)
 def normalized_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 128) -> Values:
     """(eq. 1.5): Σ_{i≤t} v_i φ(q_t)·φ(k_i) / Σ_{i≤t} φ(q_t)·φ(k_i), φ = elu + 1 (Katharopoulos et al. 2020)."""
     ones = v.new_ones(*v.shape[:-1], 1)  # one more value, always 1, gathers the sum of the weights
-    looks = positive(q)
-    looks = looks / looks.amax(-1, keepdim=True)  # the length of φ(q) cancels, but may underflow before it does
+    looks = relative(positive(q))  # the length of φ(q) cancels, but may underflow before it does
     outputs = chunked_linear_attention(looks, positive(k), torch.cat([v, ones], -1), chunk)
     return outputs[..., :-1] / outputs[..., -1:]
 
@@ -84,6 +83,11 @@ def normalized_linear_attention(q: Queries, k: Keys, v: Values, chunk: Chunk = 1
 def positive(x: Tensor) -> Tensor:
     """φ(x) = elu(x) + 1, written so that it stays positive: e^x and not (e^x − 1) + 1 below zero, and never 0."""
     return torch.where(x > 0, x + 1, x.clamp(max=0).exp().clamp(min=torch.finfo(x.dtype).tiny))
+
+
+def relative(x: Tensor) -> Tensor:
+    """x over its largest entry."""
+    return x / x.amax(-1, keepdim=True)
 
 
 # Momentum. η is one number for all, or a tensor with one number a head or whatever else broadcasts over the dimensions

@@ -26,10 +26,6 @@ HARMLESS = {  # a change that leaves what is asked of students, unbatched tokens
         "x.unbind(-2): dropped": "without a batch the tokens are the first dimension",
         "2 → 3": "there is no batch dimension to lose",
     },
-    "normalized_linear_attention": {
-        "looks / looks.amax(-1, keepdim=True): Mult": "the length of φ(q) cancels",
-        "looks / looks.amax(-1, keepdim=True): left only": "the length of φ(q) cancels",
-    },
     "chunked_linear_attention": {"2 → 3": "there is no batch dimension to lose"},
     "dual_forward": {"0 → -1": "the only column is the last one too"},
     "icl_decomposition": {"0 → -1": "the only column is the last one too"},

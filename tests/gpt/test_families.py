@@ -203,7 +203,7 @@ def test_readme_and_docstring_list_the_families_that_are_tried():
     }
     _, *items = verification.__doc__.split("\n- ")
     for (line, kinds), item in zip(tried.items(), items, strict=True):
-        (listed,) = re.findall(rf"^  - \*\*{line}\*\*[^:]*: (.*)$", README, re.MULTILINE)
+        (listed,) = re.findall(rf"^- \*\*{line}\*\*[^:]*: (.*)$", README, re.MULTILINE)
         assert re.findall(r"`([\w-]+)`", listed) == list(kinds)
         assert item.startswith(line)
         assert re.findall(r"[\w-]+", item.partition(": ")[2]) == list(kinds)

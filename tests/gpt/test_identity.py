@@ -337,7 +337,7 @@ def test_a_hook_that_only_watches_sees_every_call(model):
 def test_watching_sees_every_call(model):
     scores(model)
     layers = []
-    with gpt.watch(model, [0], [0], lambda layer, _: layers.append(layer)):
+    with gpt.watch(model, [0], lambda layer, _: layers.append(layer)):
         scores(model)
     assert layers
 
@@ -355,7 +355,7 @@ def test_the_same_model_is_known_again(model):
 def test_momentum_of_the_course_is_known():
     model = tiny("llama", torch.float32)
     plain = identity(model)
-    gpt.momentum.put_into(model.network)
+    gpt.momentum.add_momentum(model.network)
     assert identity(model) not in (None, plain)
 
 
