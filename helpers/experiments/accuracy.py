@@ -138,7 +138,7 @@ TEMPLATES = Study("templates", template_cells, try_template, (*DECIDES, developm
 RATES = Study("rates", rate_cells, try_rate, (*DECIDES, development), real=True)
 THREE_WAYS = Study("three_ways", three_way_cells, three_ways, DECIDES, real=True)
 CURVE_RATES = Study("curve_rates", curve_cells("dev"), curve, DECIDES, real=True, steady=6)
-CURVES = Study("curves", curve_cells("test"), curve, DECIDES, real=True, steady=-1)
+CURVES = Study("curves", curve_cells("test"), curve, DECIDES, real=True, steady=3)
 STUDIES = (TEMPLATES, RATES, THREE_WAYS, CURVE_RATES, CURVES)
 
 

@@ -107,7 +107,9 @@ def per_layer(values: Float[Tensor, "n layers"]) -> list[float | None]:
 
 
 DECIDES = ("icl", "gpt", "tasks", "support.examples", "metrics", shots, marks_and_loss, per_layer)
-INSIDE = Study("inside", inside_cells, inside, DECIDES, real=True)
+# "kendall examples" ranks shares that a softmax of large scores brings to nearly 0: the same code on another machine
+# gives other ranks in some layers (by .02 in the mean over queries).
+INSIDE = Study("inside", inside_cells, inside, DECIDES, real=True, rounded=("kendall examples",))
 EXACT_NULL = Study("exact_null", exact_null_cells, exact_null, DECIDES, real=True)
 ROUNDING = Study("rounding", rounding_cells, rounding, DECIDES, real=True, steady=-1)
 STUDIES = (INSIDE, EXACT_NULL, ROUNDING)

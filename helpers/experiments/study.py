@@ -40,6 +40,7 @@ class Study:
     real: bool = False  # about the real GPT
     alone: bool = False  # every cell in a process of its own, so that its peak of memory is its own
     steady: int = 0  # the cell to measure again to see whether lines still agree: one that rounding doesn't decide
+    rounded: tuple[str, ...] = ()  # names in a result that rounding decides, on any code: not compared
     about: str = "linear self-attention, drawn and trained by the seed"  # the model, where it isn't the real GPT
 
     @property
@@ -156,7 +157,7 @@ def older() -> dict[str, dict[str, dict]]:
     return json.loads(_text(OLDER) or "{}")
 
 
-def agree(study: Study, differs: Callable[[dict, dict], str]) -> None:
+def agree(study: Study, differs: Callable[..., str]) -> None:
     """Measure the study's steady cell again; where it agrees, write down that its older lines stand for today's code.
 
     Raises CourseError where it does not: then the code changed the numbers, and they are to be recorded again.
@@ -164,7 +165,7 @@ def agree(study: Study, differs: Callable[[dict, dict], str]) -> None:
     row = study.rows()[study.steady]
     with cache.bypassed():
         again = study.measured(row["cell"])
-    if difference := differs(row["result"], again["result"]):
+    if difference := differs(row["result"], again["result"], study.rounded):
         raise CourseError(
             f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
             f"The code has changed the numbers: delete {study.path.relative_to(ROOT)} and run {study.command}"

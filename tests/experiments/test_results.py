@@ -261,10 +261,12 @@ def test_older_lines_stand_for_todays_code_only_once_a_cell_measured_again_agree
         ({"layers": [0.1, None]}, {"layers": [0.1, None]}, False),
         ({"layers": [0.1, None]}, {"layers": [0.1, 0.2]}, True),
         ({"loss": 1.0}, {}, True),
+        ({"layers": {"chaotic": 1.0, "tau": 0.1}}, {"layers": {"chaotic": 2.0, "tau": 0.1}}, False),
+        ({"layers": {"chaotic": 1.0, "tau": 0.1}}, {"layers": {"chaotic": 1.0, "tau": 0.2}}, True),
     ],
 )
 def test_near_is_near_and_far_is_said(recorded, again, apart):
-    assert bool(catalogue.differs(recorded, again)) == apart
+    assert bool(catalogue.differs(recorded, again, ("chaotic",))) == apart
 
 
 @pytest.mark.real
