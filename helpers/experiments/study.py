@@ -158,26 +158,33 @@ def older() -> dict[str, dict[str, dict]]:
 
 
 def agree(study: Study, differs: Callable[..., str]) -> None:
-    """Measure the study's steady cell again; where it agrees, write down that its older lines stand for today's code.
+    """Measure a cell of every older code again; where it agrees, write down that its lines stand for today's code.
 
     Raises CourseError where it does not: then the code changed the numbers, and they are to be recorded again.
     """
-    row = study.rows()[study.steady]
-    with cache.bypassed():
-        again = study.measured(row["cell"])
-    if difference := differs(row["result"], again["result"], study.rounded):
-        raise CourseError(
-            f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
-            f"The code has changed the numbers: delete {study.path.relative_to(ROOT)} and run {study.command}"
-        )
-    listed, today = older(), datetime.date.today().isoformat()
-    mine = listed.setdefault(study.name, {})
-    for code in {str(line["from"].get("code")) for line in study.lines()} - {study.code()}:
-        why = mine.get(code, {}).get("why", "the code was moved or reworded since")
-        mine[code] = {"agrees with": study.code(), "compared": [row["cell"], today], "why": why}
+    rows, listed = study.rows(), older()
+    for row in _one_of_each_code([rows[study.steady], *rows]):
+        code = str(row["from"].get("code"))
+        if code == study.code():
+            continue
+        with cache.bypassed():
+            again = study.measured(row["cell"])
+        if difference := differs(row["result"], again["result"], study.rounded):
+            raise CourseError(
+                f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
+                f"The code has changed the numbers: delete {study.path.relative_to(ROOT)} and run {study.command}"
+            )
+        compared = {"compared": [row["cell"], datetime.date.today().isoformat()], "agrees with": study.code()}
+        why = listed.get(study.name, {}).get(code, {}).get("why", "the code was moved or reworded since")
+        listed.setdefault(study.name, {})[code] = compared | {"why": why}
+        print(f"{study.name}: {row['cell']} agrees; lines of code {code} stand for code {study.code()}")
     with cache.whole(OLDER) as scratch:
         scratch.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{study.name}: {row['cell']} agrees; its lines stand for code {study.code()}")
+
+
+def _one_of_each_code(rows: list[dict]) -> list[dict]:
+    """The first row of every code."""
+    return list({row["from"].get("code"): row for row in reversed(rows)}.values())
 
 
 def _in_a_process(name: str, cell: dict) -> dict:
