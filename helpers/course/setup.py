@@ -46,7 +46,7 @@ def stamp() -> Path:
     return (ENVIRONMENT if ENVIRONMENT in python().parents else ROOT / "build") / STAMP
 
 
-def recipe() -> str:
+def made_from() -> str:
     """What the environment is made from, as one hash."""
     files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements.lock", "pyproject.toml")]
     facts = [TORCH, sys.version, str(ROOT), os.path.realpath(python().parent)]
@@ -55,7 +55,7 @@ def recipe() -> str:
 
 def ready() -> bool:
     """Whether the environment was made from today's files, to the end."""
-    return python().exists() and stamp().is_file() and stamp().read_text() == recipe()
+    return python().exists() and stamp().is_file() and stamp().read_text() == made_from()
 
 
 def environment() -> None:
@@ -81,7 +81,7 @@ def environment() -> None:
         _pip("--requirement", ROOT / "requirements.txt")
         _pip("--no-deps", "--editable", ROOT)
     stamp().parent.mkdir(exist_ok=True)
-    stamp().write_text(recipe())
+    stamp().write_text(made_from())
 
 
 def _create() -> None:

@@ -27,7 +27,7 @@ LEARN = {  # variant: the groups of parameters that learn, each at its own rate
     "eta": ("eta",),
     "eta, keys and values": ("eta", "keys and values"),
 }
-RATES = {"eta": (0.003, 0.01, 0.03), "keys and values": (3e-5, 1e-4, 3e-4, 1e-3)}
+LEARNING_RATES = {"eta": (0.003, 0.01, 0.03), "keys and values": (3e-5, 1e-4, 3e-4, 1e-3)}
 RATE = {"eta": 0.01, "keys and values": 3e-4}  # the best of these on the development split
 RECIPE = lm.TrainingConfig(steps=20, batch=1, lr=1.0, warmup=2)  # its rates are multiplied by each group's own
 WINDOW, WINDOWS, DEV_WINDOWS = 384, 16, 8  # tokens; windows to test on
@@ -35,7 +35,7 @@ ASKED, SHOTS, QUERIES = ("past", "antonym", "capital"), 16, 40
 
 
 def rate_cells() -> Iterator[dict]:
-    for name, rates in RATES.items():
+    for name, rates in LEARNING_RATES.items():
         yield from ({"group": name, "lr": lr, "seed": DEV_SEED} for lr in rates)
 
 
