@@ -40,7 +40,7 @@ class Finding:
 def report() -> list[Finding]:
     """Look at everything the course needs."""
     looks = _python, _device, _memory, _disk, _progress
-    return [*(look() for look in looks), *map(_asset, assets.ASSETS), *map(_package, requirements())]
+    return [*(look() for look in looks), *map(_asset, assets.ASSETS), *_packages()]
 
 
 def requirements() -> list[Requirement]:
@@ -54,6 +54,13 @@ def _python() -> Finding:
     return Finding(
         "Python", "ok" if fits else "stop", platform.python_version(), "" if fits else "Install Python 3.11 or newer."
     )
+
+
+def _packages() -> list[Finding]:
+    """torch, and every package that is missing or out of its range; the others in one line."""
+    findings = [_package(wanted) for wanted in requirements()]
+    shown = [found for found in findings if found.what == "torch" or found.status != "ok"]
+    return [*shown, Finding("packages", "ok", f"{len(findings) - len(shown)} others in range")]
 
 
 def _package(wanted: Requirement) -> Finding:
