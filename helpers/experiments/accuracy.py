@@ -138,7 +138,7 @@ TEMPLATES = Study("templates", template_cells, try_template, (*DECIDES, developm
 RATES = Study("rates", rate_cells, try_rate, (*DECIDES, development), real=True)
 THREE_WAYS = Study("three_ways", three_way_cells, three_ways, DECIDES, real=True)
 CURVE_RATES = Study("curve_rates", curve_cells("dev"), curve, DECIDES, real=True, steady=6)
-# Many steps multiply rounding: another number of threads moves these losses by a few per cent, on one and the same code.
+# Many steps multiply rounding: another number of threads moves these losses by some per cent, on the same code.
 CURVES = Study("curves", curve_cells("test"), curve, DECIDES, real=True, steady=3, rounded=("curve",))
 STUDIES = (TEMPLATES, RATES, THREE_WAYS, CURVE_RATES, CURVES)
 
