@@ -8,7 +8,6 @@ python -m helpers results --agree NAME …      measure one cell again; if it ag
 import difflib
 import json
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,7 +29,6 @@ from helpers.support import CourseError
 MEASURED = (accuracy, inside, one_step, patching, pretrained, momentum, depth)
 TIMED = (attention_cost, momentum_cost, evaluation_cost)  # seconds and bytes: another run gives others
 STUDIES = {study.name: study for module in (*MEASURED, *TIMED) for study in module.STUDIES}
-TOLERANCE = 2e-3  # relative and absolute, of a number measured again
 COSTS = tuple(study.name for module in TIMED for study in module.STUDIES)
 
 
@@ -42,14 +40,14 @@ def find(name: str) -> Study:
     return STUDIES[name]
 
 
-def differs(recorded: object, again: object, rounded: Sequence[str] = (), path: str = "") -> str:
+def differs(recorded: object, again: object, study: Study, path: str = "") -> str:
     """Where two results differ by more than machines do, in words; "" where they agree.
 
-    Of marks ("0110…") one may differ, for a near tie falls either way; of numbers two in a thousand. What stands
-    under a name of `rounded` is not compared.
+    Of marks ("0110…") one may differ, for a near tie falls either way; of numbers the study's
+    tolerance. What rounding decides is not compared.
     """
     if isinstance(recorded, dict):
-        pairs = [(recorded[key], again.get(key), f"{path} {key}") for key in recorded if key not in rounded]
+        pairs = [(recorded[key], again.get(key), f"{path} {key}") for key in recorded if key not in study.rounded]
     elif isinstance(recorded, (list, tuple)):
         pairs = [(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(recorded, again, strict=True))]
     elif isinstance(recorded, str):
@@ -58,9 +56,9 @@ def differs(recorded: object, again: object, rounded: Sequence[str] = (), path: 
     elif recorded is None or again is None:
         return "" if recorded is again else f"{path.strip()}: {recorded} against {again}"
     else:
-        near = np.isclose(recorded, again, rtol=TOLERANCE, atol=TOLERANCE)
+        near = np.isclose(recorded, again, rtol=study.tolerance, atol=study.tolerance)
         return "" if near else f"{path.strip()}: {recorded} against {again}"
-    return next((found for a, b, where in pairs if (found := differs(a, b, rounded, where))), "")
+    return next((found for a, b, where in pairs if (found := differs(a, b, study, where))), "")
 
 
 if __name__ == "__main__":  # one cell, in a process of its own

@@ -40,6 +40,7 @@ class Study:
     real: bool = False  # about the real GPT
     alone: bool = False  # every cell in a process of its own, so that its peak of memory is its own
     steady: int = 0  # the cell to measure again to see whether lines still agree: one that rounding doesn't decide
+    tolerance: float = 2e-3  # relative and absolute, of its numbers: what another machine's rounding makes of them
     rounded: tuple[str, ...] = ()  # names in a result that rounding decides, on any code: not compared
     about: str = "linear self-attention, drawn and trained by the seed"  # the model, where it isn't the real GPT
 
@@ -169,7 +170,7 @@ def agree(study: Study, differs: Callable[..., str]) -> None:
             continue
         with cache.bypassed():
             again = study.measured(row["cell"])
-        if difference := differs(row["result"], again["result"], study.rounded):
+        if difference := differs(row["result"], again["result"], study):
             raise CourseError(
                 f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
                 f"The code has changed the numbers: delete {study.path.relative_to(ROOT)} and run {study.command}"
