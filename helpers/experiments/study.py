@@ -89,7 +89,7 @@ class Study:
 
     def show_source(self, **where: object) -> None:
         """One line under a recorded figure: all dates, models, devices, versions and code of the rows shown."""
-        made = [row["from"] for row in self.rows(**where)]
+        made = sorted((row["from"] for row in self.rows(**where)), key=lambda origin: origin["date"])
         versions = _every(", ".join(f"{name} {v}" for name, v in each["versions"].items()) for each in made)
         dates, models, devices = (_every(each[what] for each in made) for what in ("date", "model", "device"))
         codes = _every(each.get("code") or "not kept" for each in made)
