@@ -95,8 +95,8 @@ def _curves() -> Facts:
             yield f"curve {name}: {passes}", functools.partial(_loss, name, passes)
 
 
-def _loss(*which: str) -> str:
-    return f"{accuracy.loss_after(*which):.1f}"
+def _loss(name: str, passes: int) -> str:
+    return f"{accuracy.loss_after(name, passes):.1f}"
 
 
 def _momentum() -> Facts:

@@ -197,10 +197,10 @@ break_it(stale, three_steps, counterexample)
 # the training. `dual.trained` keeps one row for every example.
 
 # %%
-errors, history = dual.unrolled_training(w0, inputs, targets, 0.05, 50)
+every, history = dual.unrolled_training(w0, inputs, targets, 0.05, 50)
 added, w50 = dual.trained(w0, inputs, targets, 0.05, 50)
-print("history", tuple(errors.shape), " added up", tuple(added.shape))
-print("the same answer:", formats.rounding(dual.dual_forward(w0, errors, history, x) - w50 @ x))
+print("history", tuple(every.shape), " added up", tuple(added.shape))
+print("the same answer:", formats.rounding(dual.dual_forward(w0, every, history, x) - w50 @ x))
 print("               ", formats.rounding(dual.dual_forward(w0, added, inputs, x) - w50 @ x))
 
 # %% [markdown]
@@ -218,11 +218,11 @@ order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
 train, test = order[:1200], order[1200:]
 pixels = torch.tensor(digits.data) - torch.tensor(digits.data)[train].mean(0)
 pixels = pixels / pixels[train].norm(dim=1).mean()
-targets = torch.eye(10, dtype=torch.float64)[labels]
-w0 = 0.02 * torch.randn(10, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-errors, w = dual.trained(w0, pixels[train], targets[train], lr=0.004, steps=50)
+one_hot = torch.eye(10, dtype=torch.float64)[labels]
+start = 0.02 * torch.randn(10, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=0.004, steps=50)
 said = (pixels[test] @ w.T).argmax(1)
-print(f"before training {((pixels[test] @ w0.T).argmax(1) == labels[test]).double().mean():.0%} right,", end=" ")
+print(f"before training {((pixels[test] @ start.T).argmax(1) == labels[test]).double().mean():.0%} right,", end=" ")
 print(f"after {(said == labels[test]).double().mean():.0%} of {len(test)} test digits")
 
 # %% [markdown]
@@ -260,7 +260,7 @@ predict(
 # %%
 margins = (pixels[test] @ w.T).max(1).values - (pixels[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
 case, wrong, right = (z[margins.argmax()].item() for z in (test, said, labels[test]))
-shares = dual.contributions(errors, pixels[train], pixels[case])
+shares = dual.contributions(digit_errors, pixels[train], pixels[case])
 push = shares[:, wrong] - shares[:, right]
 ranked = push.argsort(descending=True)
 print(f"its surest mistake: an {right} taken for a {wrong}, with a lead of {margins.max():.2f}")
@@ -275,7 +275,7 @@ rows |= {f"most for {wrong}": shown(ranked[:7]), f"most for {right}": shown(rank
 plots.pictures(rows, "The training examples that this prediction attends to, and their shares of “1” minus “8”")
 
 # %%
-first = (w0[wrong] - w0[right]) @ pixels[case]
+first = (start[wrong] - start[right]) @ pixels[case]
 print(f"1,200 shares {push.sum():+.3f}, from W₀ {first:+.3f}, together {push.sum() + first:+.3f}", end=", ")
 print("the layer's own answer to", formats.rounding((w[wrong] - w[right]) @ pixels[case] - push.sum() - first))
 for digit, side in ((wrong, push > 0), (right, push < 0)):
@@ -308,13 +308,13 @@ predict(
 # %%
 def removed(steps, count=10, digits=60):
     """For the answers to some test digits: the shares of their strongest examples, and what retraining loses."""
-    errors, w = dual.trained(w0, pixels[train], targets[train], 0.004, steps)
+    digit_errors, w = dual.trained(start, pixels[train], one_hot[train], 0.004, steps)
     pairs = []
     for i in test[:digits]:
         answer = (w @ pixels[i]).argmax()
-        shares = dual.contributions(errors, pixels[train], pixels[i])[:, answer]
+        shares = dual.contributions(digit_errors, pixels[train], pixels[i])[:, answer]
         rest = train[shares.argsort(descending=True)[count:]]
-        without = dual.trained(w0, pixels[rest], targets[rest], 0.004, steps)[1]
+        without = dual.trained(start, pixels[rest], one_hot[rest], 0.004, steps)[1]
         pairs.append((shares.topk(count).values.sum(), (w - without)[answer] @ pixels[i]))
     return torch.tensor(pairs).T.numpy()
 
@@ -348,25 +348,25 @@ reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the shares of the 1,19
 
 # %%
 layer = torch.nn.Linear(64, 10, bias=False, dtype=torch.float64)
-layer.weight.data.copy_(w0)
+layer.weight.data.copy_(start)
 sgd = torch.optim.SGD(layer.parameters(), lr=0.0005, momentum=0.9)
 for _ in range(50):
     sgd.zero_grad()
-    (0.5 * (layer(pixels[train]) - targets[train]).square().sum()).backward()
+    (0.5 * (layer(pixels[train]) - one_hot[train]).square().sum()).backward()
     sgd.step()
-errors, w = dual.trained(w0, pixels[train], targets[train], lr=0.0005, steps=50, momentum=0.9)
+digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=0.0005, steps=50, momentum=0.9)
 print("torch's momentum and (eq. 2.6) differ by", formats.rounding(layer.weight - w))
 
 # %%
 kinds = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
 for name, options in kinds.items():
     lr = 0.004 * (1 - options.get("momentum", 0))
-    errors, w = dual.trained(w0, pixels[train], targets[train], lr=lr, steps=50, **options)
+    digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=lr, steps=50, **options)
     gap = formats.rounding(
-        w0 @ pixels[case] + dual.contributions(errors, pixels[train], pixels[case]).sum(0) - w @ pixels[case]
+        start @ pixels[case] + dual.contributions(digit_errors, pixels[train], pixels[case]).sum(0) - w @ pixels[case]
     )
-    right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
-    print(f"{name:20} {right:.0%} right, shares sum to the answer: {gap}")
+    share = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
+    print(f"{name:20} {share:.0%} right, shares sum to the answer: {gap}")
 
 # %% [markdown]
 # (With momentum every error counts $1/(1-\beta) = 10$ times in the end, so the rate is a tenth.) *Attention over the training set* is what all three are; the
@@ -382,15 +382,15 @@ for name, options in kinds.items():
 
 # %%
 few = train[:5]
-errors, w = dual.trained(w0, pixels[few], targets[few], lr=0.4, steps=500)
+digit_errors, w = dual.trained(start, pixels[few], one_hot[few], lr=0.4, steps=500)
 blind = (
     pixels[test[0]] - torch.linalg.lstsq(pixels[few].T, pixels[test[0]]).solution @ pixels[few]
 )  # what no example sees of it
-right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
-gap = w0 @ pixels[case] + dual.contributions(errors, pixels[few], pixels[case]).sum(0) - w @ pixels[case]
-print(f"right on test digits: {right:.0%}; shares sum to the answer: {formats.rounding(gap)}")
-print("rank of the update", torch.linalg.matrix_rank(w - w0).item(), "of 10")
-print("on what no example sees: trained and untrained layer differ by", formats.rounding((w - w0) @ blind))
+share = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
+gap = start @ pixels[case] + dual.contributions(digit_errors, pixels[few], pixels[case]).sum(0) - w @ pixels[case]
+print(f"right on test digits: {share:.0%}; shares sum to the answer: {formats.rounding(gap)}")
+print("rank of the update", torch.linalg.matrix_rank(w - start).item(), "of 10")
+print("on what no example sees: trained and untrained layer differ by", formats.rounding((w - start) @ blind))
 
 # %% [markdown]
 # **Too high a rate.** Along each direction of the inputs a step multiplies the error by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
@@ -398,16 +398,16 @@ print("on what no example sees: trained and untrained layer differ by", formats.
 
 # %%
 limit = dual.largest_rate(pixels[train]).item()
-errors, history = dual.unrolled_training(w0, pixels[train], targets[train], 1.5 * limit, 10)
-w = w0 + dual.weight_update(errors, history)
-gap = (dual.dual_forward(w0, errors, history, pixels[case]) - w @ pixels[case]).abs().max() / (
+digit_errors, seen = dual.unrolled_training(start, pixels[train], one_hot[train], 1.5 * limit, 10)
+w = start + dual.weight_update(digit_errors, seen)
+gap = (dual.dual_forward(start, digit_errors, seen, pixels[case]) - w @ pixels[case]).abs().max() / (
     w @ pixels[case]
 ).abs().max()
-loss = (pixels[train] @ w.T - targets[train]).square().sum(1).mean()
+loss = (pixels[train] @ w.T - one_hot[train]).square().sum(1).mean()
 print(f"largest stable rate {limit:.4f}; at 1.5 times that, 10 steps, the mean loss is {loss:,.0f}")
 print("dual form and layer still agree, relative to the answer:", formats.rounding(gap))
 try:
-    dual.trained(w0, pixels[train], targets[train], lr=1.5 * limit, steps=2000)
+    dual.trained(start, pixels[train], one_hot[train], lr=1.5 * limit, steps=2000)
 except ValueError as error:
     print("2,000 steps:", error)
 

@@ -423,10 +423,14 @@ for beta, lr in ((0.0, 0.018), (0.3, 0.024)):
     print(f"mean {errors.mean():.1f}; worse than saying 0: {(errors > tasks.y.square()).double().mean():.1%}")
 
 # %%
-rows, shown = depth.DEPTH.rows(), {}
+stacks, shown = depth.DEPTH.rows(), {}
 for name, way in (("plain layers", False), ("momentum across layers", True)):
     medians = [
-        [row["result"]["quartiles"][1] for row in rows if (row["cell"]["layers"], row["cell"]["momentum"]) == (n, way)]
+        [
+            row["result"]["quartiles"][1]
+            for row in stacks
+            if (row["cell"]["layers"], row["cell"]["momentum"]) == (n, way)
+        ]
         for n in depth.DEPTHS
     ]
     of_seeds = torch.tensor(medians)
