@@ -36,8 +36,8 @@ plots.route(here="04")
 # %%
 model = gpt.load()
 task = tasks.load("source-letters", shots=32, seed=0, queries=100)
-shown = [(demo.text, demo.label) for demo in task.demos[:3]]
-print(icl.build_prompt(task.template, shown, task.queries[0].text))
+examples = [(demo.text, demo.label) for demo in task.demos[:3]]
+print(icl.build_prompt(task.template, examples, task.queries[0].text))
 
 # %% [markdown]
 # | way | what the model reads before the query | what changes in the model |
@@ -312,11 +312,11 @@ for name in ("mr", "past"):
 
 # %%
 zero, few, tuned = (live["mr"][way].internals for way in ("zero-shot", "in context", "finetuned"))
-query, layer = 0, 12
-start = zero.outputs[query, layer]
+place, layer = 0, 12
+start = zero.outputs[place, layer]
 plots.updates(
-    (few.outputs[query, layer] - start).numpy(),
-    (tuned.outputs[query, layer] - start).numpy(),
+    (few.outputs[place, layer] - start).numpy(),
+    (tuned.outputs[place, layer] - start).numpy(),
     title=f"Two updates of one output, layer {layer}",
 )
 
@@ -331,9 +331,9 @@ plots.updates(
 # counts as agreement:
 
 # %%
-plain, up, aside = (torch.tensor([[h]]) for h in ([1.0, 0, 0], [1.0, 1, 0], [1.0, 0, 1]))
-print(f"not normalised {metrics.sim_aou(up, aside, plain, normalize=False).item():.2f}")
-print(f"normalised     {metrics.sim_aou(up, aside, plain).item():.2f}")
+base, up, aside = (torch.tensor([[h]]) for h in ([1.0, 0, 0], [1.0, 1, 0], [1.0, 0, 1]))
+print(f"not normalised {metrics.sim_aou(up, aside, base, normalize=False).item():.2f}")
+print(f"normalised     {metrics.sim_aou(up, aside, base).item():.2f}")
 print(f"formula        {metrics.noise_sim_aou(1.0, 1.0):.2f}")
 
 # %% [markdown]
@@ -404,9 +404,9 @@ inside.ROUNDING.show_source()
 
 # %%
 review = tasks.load("mr", shots=32, seed=0, queries=100)
-query, layer, head = 0, 12, 4
-tokens = [model.tokenizer.decode([token]) for token in icl.query_ids(model, review, review.queries[query])]
-rows = {way: p.internals.query_scores[query, layer, head, : len(tokens)].numpy() for way, p in live["mr"].items()}
+place, layer, head = 0, 12, 4
+tokens = [model.tokenizer.decode([token]) for token in icl.query_ids(model, review, review.queries[place])]
+rows = {way: p.internals.query_scores[place, layer, head, : len(tokens)].numpy() for way, p in live["mr"].items()}
 plots.maps(rows, [repr(token)[1:-1] for token in tokens], title=f"Scores of the last token, layer {layer}, head {head}")
 
 # %% [markdown]
@@ -427,9 +427,9 @@ names = {
 }
 panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
 plots.by_layer(panels, "cosine of the two maps", "Finetuning barely moves the maps on mr, and far on past")
-for task, rows in found.items():
+for name, rows in found.items():
     closer = (rows["sim_am after"].mean(0) > rows["sim_am before"].mean(0) + 1e-5).sum().item()
-    print(f"{task:5} closer to the prompt's map after finetuning in {closer} of 30 layers")
+    print(f"{name:5} closer to the prompt's map after finetuning in {closer} of 30 layers")
 
 # %% [markdown]
 # **How to read it.** Solid above *before*: finetuning brought the map nearer to the prompt's. *Random change* is one of the
