@@ -1,4 +1,4 @@
-"""Causal attention: softmax, and without it as one product, a recurrence, chunks, and normalised; then with momentum.
+"""Causal attention: softmax attention, linear attention in four forms, and momentum.
 
 The paper writes vectors as columns; here a token is a row, and any batch and head dimensions lead.
 
@@ -167,7 +167,7 @@ def _powers(eta: Tensor, highest: int, dtype: torch.dtype) -> Tensor:
 
 @checked
 def momentum_attention(q: Queries, k: Keys, v: Values, eta: Momentum) -> Values:
-    """(eq. 6.2): softmax attention (eq. 1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, 5)."""
+    """(eq. 6.2): softmax attention (eq. 1.1), in torch's fast form, + Σ_{i<t} η^{t−i} v_i (Dai et al. 2022, §5)."""
     plain, kept = F.scaled_dot_product_attention(q, k, v, is_causal=True), torch.promote_types(v.dtype, torch.float32)
     return _Scan.apply(plain.to(kept), v.to(kept), _exact(eta, v), 32).to(v.dtype)
 

@@ -3,7 +3,7 @@
 Scores are mean log-probabilities a token of each label, as in the code of Dai et al. (2022).
 Finetuning obeys the paper's three restrictions: the training examples are the demonstrations; each is trained on for
 one step, in the order of the prompt; the same template, and the causal language-modelling loss. Only key and value
-projections move.
+projections move, unless one asks for all weights.
 """
 
 from collections.abc import Sequence
@@ -179,7 +179,7 @@ def finetuned(
     bos: bool = True,
     slow: bool = False,
 ) -> Predictions:
-    """Predict every query without demonstrations, after one SGD step on each: the paper's finetuning.
+    """Predict every query without demonstrations, after one SGD step on each demonstration: the paper's finetuning.
 
     Options as for `zero_shot`; the internals then also hold the queries of the tokens trained on.
     """
@@ -251,7 +251,7 @@ def _train(
 def value_update(model: GPT, task: Task, lr: float) -> ValueUpdate:
     """(eq. 4.7): finetune as `finetuned` does, keep what reaches every value projection; a plain pass for every query.
 
-    Raises ValueError for a model in half precision (no equality would be left), or one without value projections.
+    Raises ValueError for a model in half precision (no equality would hold), or one without value projections.
     """
     if model.dtype.itemsize < 4 or not task.demos:
         raise ValueError(f"The update of {model.name} needs float32 weights and demonstrations to be trained on.")

@@ -100,7 +100,7 @@ def kendall(icl: Float[Tensor, "n layers tokens"], ft: Float[Tensor, "n layers t
 
 @runtime_checkable
 class Internals(Protocol):
-    """What these compare, as in `icl.Predictions`."""
+    """What these compare, as in `icl.Internals`."""
 
     outputs: Float[Tensor, "n layers d"]
     query_scores: Float[Tensor, "n layers heads query_tokens"]

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers import gpt, icl, metrics, tasks
+from helpers import DEFAULT_MODEL, gpt, icl, metrics, tasks
 from helpers.experiments.accuracy import best_rate
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown
@@ -106,7 +106,7 @@ def timed(way: str) -> dict:
     """Seconds of each run, peak memory and scores; in a process of its own, in which nothing is remembered."""
     from helpers.support import cache
 
-    model, task = gpt.load(), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
+    model, task = gpt.load(DEFAULT_MODEL), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
     seconds = []
     with cache.bypassed():
         scores(way, model, replace(task, queries=task.queries[:2]))  # the first pass also reads weights from the disk

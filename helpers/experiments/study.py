@@ -1,10 +1,12 @@
 """A recorded study: a grid of cells, one line of data/results/NAME.jsonl for each, and where every line comes from.
 
 A line is appended whole; a run that was stopped goes on where it was: `python -m helpers results NAME`. What is read
-belongs to the current grid, model and code: a line at another rate or of another model is never averaged in.
+belongs to the current grid and model: a line at another rate or of another model is never averaged in. Of two lines of
+one cell today's code counts; a test fails where a line's code is neither today's nor listed in `older.json`.
 """
 
 import datetime
+import functools
 import json
 import os
 import platform
@@ -36,7 +38,9 @@ class Study:
     name: str
     cells: Callable[[], Iterable[dict]]
     measure: Callable[..., dict]  # one cell's values by name; the real GPT first, where `real`
-    covers: tuple[str | Callable, ...]  # modules and functions whose code the hash covers, beside `measure`
+    covers: tuple[
+        str | Callable, ...
+    ]  # modules and functions whose code the hash covers, beside `measure`; constants are not followed
     real: bool = False  # about the real GPT
     alone: bool = False  # every cell in a process of its own, so that its peak of memory is its own
     steady: int = 0  # the cell to measure again to see whether lines still agree: one that rounding doesn't decide
@@ -93,14 +97,17 @@ class Study:
         versions = _every(", ".join(f"{name} {v}" for name, v in each["versions"].items()) for each in made)
         dates, models, devices = (_every(each[what] for each in made) for what in ("date", "model", "device"))
         codes = _every(each.get("code") or "not kept" for each in made)
-        print(f"recorded {dates}: {models}, {devices}, {versions}; code {codes}; again: {self.command}")
+        whole = sum(where.items() <= cell.items() for cell in self.cells())
+        part = f"; only {len(made)} of {whole} cells" if len(made) < whole else ""
+        print(f"recorded {dates}: {models}, {devices}, {versions}; code {codes}{part}; again: {self.command}")
 
     def record(self) -> None:
         """Measure every cell that is not recorded yet."""
-        done = {_key(line["cell"]) for line in self.lines()}
-        missing = [cell for cell in self.cells() if _key(cell) not in done]
+        lines = [line for line in self.lines() if not self.real or line["from"]["model"] == DEFAULT_MODEL]
+        cells, done = list(self.cells()), {_key(line["cell"]) for line in lines}
+        missing = [cell for cell in cells if _key(cell) not in done]
         if not missing:
-            print(f"{self.name}: all {len(done)} cells are recorded in {self.path.relative_to(ROOT)}")
+            print(f"{self.name}: all {len(cells)} cells are recorded in {self.path.relative_to(ROOT)}")
             return
         for cell in tqdm(missing, desc=self.name, unit="cell"):
             line = json.dumps(self.measured(cell), ensure_ascii=False)
@@ -111,17 +118,16 @@ class Study:
         """One line: the cell, its result, and where it comes from."""
         if self.alone and os.environ.get("STUDY_CELL") is None:
             return _in_a_process(self.name, cell)
-        model, start = (gpt_once() if self.real else None), time.perf_counter()
+        model, start = (_course_gpt() if self.real else None), time.perf_counter()
         result = self.measure(*([model] if model else []), **cell)
-        origin = provenance(model, self) | result.pop("about", {})
-        return {"cell": cell, "result": result, "from": origin | {"seconds": round(time.perf_counter() - start, 1)}}
+        seconds = {"seconds": round(time.perf_counter() - start, 1)}
+        return {"cell": cell, "result": result, "from": provenance(model, self) | result.pop("about", {}) | seconds}
 
 
-def gpt_once(loaded: list[GPT] = []) -> GPT:  # noqa: B006  the default is the memory
-    """The course's GPT, loaded once in a process."""
-    if not loaded:
-        loaded.append(gpt.load())
-    return loaded[0]
+@functools.cache
+def _course_gpt() -> GPT:
+    """The course's own GPT, whatever else this machine has; loaded once in a process."""
+    return gpt.load(DEFAULT_MODEL)
 
 
 def provenance(model: GPT | None, study: Study) -> dict:

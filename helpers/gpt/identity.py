@@ -20,7 +20,7 @@ LIBRARIES = {"torch", "transformers", *NEEDED, *sys.stdlib_module_names} - {"uni
 def identity(model: GPT) -> tuple | None:
     """Versions, weights, settings, tokenizer and the logits of a probe; None where no answer may be remembered.
 
-    That is in training mode, where dropout draws, and with somebody's own code in the network (a hook, a patched
+    None in training mode, where dropout draws, and with somebody's own code in the network (a hook, a patched
     method, a class). Such code may act where the probe doesn't look, or only watch and miss what comes from the disk.
     The libraries' code is known by its version, and the probe shows what else is set (autocast, kernels, precision).
     """

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny import tiny
 
 from helpers import metrics, regression, tasks
 from helpers.experiments import (
@@ -213,6 +214,25 @@ def test_a_stopped_run_goes_on_and_a_whole_one_measures_nothing(elsewhere, capsy
     assert [row["cell"] for row in elsewhere.lines()] == list(elsewhere.cells())
     elsewhere.record()
     assert "all 4 cells are recorded" in capsys.readouterr().out
+
+
+def test_a_part_of_the_grid_is_said_to_be_one(elsewhere, capsys):
+    lines = elsewhere.path.read_text().splitlines(keepends=True)
+    elsewhere.show_source()
+    assert "cells" not in capsys.readouterr().out
+    elsewhere.path.write_text("".join(lines[:3]))
+    elsewhere.show_source()
+    assert "only 3 of 4 cells" in capsys.readouterr().out
+
+
+def test_lines_of_another_model_neither_count_nor_stop_the_record(elsewhere, monkeypatch):
+    about = replace(elsewhere, real=True, measure=lambda model, **cell: square(**cell))
+    monkeypatch.setattr(study, "_course_gpt", lambda: tiny("gpt2", torch.float32))
+    about.record()
+    assert len(about.lines()) == 8  # the four of the fixture are of another model
+    with pytest.raises(CourseError, match="Nothing is recorded"):
+        about.rows()
+    assert len(about.rows(model="tiny gpt2")) == 4
 
 
 def test_lines_of_another_rate_or_another_code_are_not_averaged_in(elsewhere):
