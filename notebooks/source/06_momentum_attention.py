@@ -425,14 +425,8 @@ for beta, lr in ((0.0, 0.018), (0.3, 0.024)):
 # %%
 stacks, shown = depth.DEPTH.rows(), {}
 for name, way in (("plain layers", False), ("momentum across layers", True)):
-    medians = [
-        [
-            row["result"]["quartiles"][1]
-            for row in stacks
-            if (row["cell"]["layers"], row["cell"]["momentum"]) == (n, way)
-        ]
-        for n in depth.DEPTHS
-    ]
+    kept = [row for row in stacks if row["cell"]["momentum"] == way]
+    medians = [[r["result"]["quartiles"][1] for r in kept if r["cell"]["layers"] == n] for n in depth.DEPTHS]
     of_seeds = torch.tensor(medians)
     ends = (of_seeds.min(1).values.numpy(), of_seeds.max(1).values.numpy())
     shown[name] = (torch.tensor(depth.DEPTHS).numpy(), of_seeds.median(1).values.numpy(), *ends)
