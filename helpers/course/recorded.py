@@ -20,12 +20,11 @@ def main(rest: list[str]) -> int:
     how.add_argument("--again", action="store_true", help="measure every cell anew, and replace what was recorded")
     how.add_argument("--agree", action="store_true", help="measure one cell; if it agrees, older lines stand for it")
     asked = parser.parse_args(rest)
-    for name in [catalogue.find(name).name for name in asked.names] or catalogue.STUDIES:
-        found = catalogue.STUDIES[name]
-        if asked.agree and name not in catalogue.COSTS:
-            study.agree(found, catalogue.differs)
+    for found in [catalogue.find(name) for name in asked.names] or catalogue.STUDIES.values():
+        if asked.agree and found.name not in catalogue.COSTS:
+            study.agree(found)
         elif asked.again:
-            again(name)
+            again(found)
         elif not asked.agree:
             found.record()
     return 0
@@ -41,23 +40,25 @@ def bench(rest: list[str]) -> int:
             script = ROOT / "tests" / "benchmarks" / "microscope.py"
             subprocess.run([sys.executable, script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
         else:
-            again(name)
+            again(catalogue.find(name))
     return 0
 
 
-def again(name: str) -> None:
+def again(found: study.Study) -> None:
     """Measure a study anew; what was recorded stays until all of it is measured."""
-    found = catalogue.find(name)
     kept = found.path.with_suffix(".before")
     if found.path.exists() and not kept.exists():  # otherwise a run that was stopped goes on
         found.path.rename(kept)
     try:
         found.record()
     except BaseException:
-        print(f"{name}: stopped. The former lines are kept in {kept.name}; the same command goes on.", file=sys.stderr)
+        print(
+            f"{found.name}: stopped. The former lines are kept in {kept.name}; the same command goes on.",
+            file=sys.stderr,
+        )
         raise
     kept.unlink(missing_ok=True)
-    if name == attention_cost.ATTENTION.name:
+    if found is attention_cost.ATTENTION:
         draw_attention()
 
 

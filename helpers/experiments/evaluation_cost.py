@@ -25,7 +25,7 @@ from helpers.experiments.accuracy import best_rate
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown
 from helpers.gpt import GPT
-from helpers.support import ROOT, CourseError, formats
+from helpers.support import ROOT, CourseError, cache, formats
 from helpers.tasks import Task
 
 HARNESS = "0.4.13"
@@ -104,7 +104,6 @@ def scores(way: str, model: GPT, task: Task) -> list[list[float]]:
 
 def timed(way: str) -> dict:
     """Seconds of each run, peak memory and scores; in a process of its own, in which nothing is remembered."""
-    from helpers.support import cache
 
     model, task = gpt.load(DEFAULT_MODEL), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
     seconds = []

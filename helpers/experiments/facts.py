@@ -25,7 +25,7 @@ def fact(key: str) -> str:
 
 @functools.cache
 def facts() -> dict[str, Callable[[], str]]:
-    """All of them; nothing is read before one is asked for."""
+    """All of them: keys are known at once, a text is made when it is asked for."""
     return dict([*_tables(), *_accuracies(), *_inside(), *_curves(), *_momentum()])
 
 

@@ -258,12 +258,12 @@ def seeds_table(rows: Sequence[dict], base: str = "plain", read: Reading = final
         if variant != base:
             apart = differences(rows, variant, base, read)
             middle, low, high = estimate(apart)
-            compared = [f"{middle:+.{digits}f}", f"{low:+.{digits}f} to {high:+.{digits}f}"]
+            compared = [minus(f"{middle:+.{digits}f}"), minus(f"{low:+.{digits}f} to {high:+.{digits}f}")]
             compared.append(f"{(apart < 0).sum()} of {len(apart)} seeds")
         mean = np.mean(list(measured(rows, variant, read).values()))
         found.append([variant, f"{mean:.{digits}f}", *compared])
     columns = ["attention", "mean", f"minus {base}", "95 % interval", "lower in"]
-    return markdown(pd.DataFrame(found, columns=columns)).replace("-0.", "−0.")
+    return markdown(pd.DataFrame(found, columns=columns))
 
 
 def loss_gain(variant: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import transformers
@@ -38,9 +39,7 @@ class Study:
     name: str
     cells: Callable[[], Iterable[dict]]
     measure: Callable[..., dict]  # one cell's values by name; the real GPT first, where `real`
-    covers: tuple[
-        str | Callable, ...
-    ]  # modules and functions whose code the hash covers, beside `measure`; constants are not followed
+    covers: tuple[str | Callable, ...]  # modules and functions whose code is hashed with `measure`'s; no constants
     real: bool = False  # about the real GPT
     alone: bool = False  # every cell in a process of its own, so that its peak of memory is its own
     steady: int = 0  # the cell to measure again to see whether lines still agree: one that rounding doesn't decide
@@ -116,8 +115,10 @@ class Study:
 
     def measured(self, cell: dict) -> dict:
         """One line: the cell, its result, and where it comes from."""
-        if self.alone and os.environ.get("STUDY_CELL") is None:
-            return _in_a_process(self.name, cell)
+        return _in_a_process(self.name, cell) if self.alone else self.measured_here(cell)
+
+    def measured_here(self, cell: dict) -> dict:
+        """The same, in this process."""
         model, start = (_course_gpt() if self.real else None), time.perf_counter()
         result = self.measure(*([model] if model else []), **cell)
         seconds = {"seconds": round(time.perf_counter() - start, 1)}
@@ -164,7 +165,7 @@ def older() -> dict[str, dict[str, dict]]:
     return json.loads(_text(OLDER) or "{}")
 
 
-def agree(study: Study, differs: Callable[..., str]) -> None:
+def agree(study: Study) -> None:
     """Measure a cell of every older code again; where it agrees, write down that its lines stand for today's code.
 
     Raises CourseError where it does not: then the code changed the numbers, and they are to be recorded again.
@@ -189,6 +190,27 @@ def agree(study: Study, differs: Callable[..., str]) -> None:
         scratch.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def differs(recorded: object, again: object, study: Study, path: str = "") -> str:
+    """Where two results differ by more than machines do, in words; "" where they agree.
+
+    Of marks ("0110…") one may differ, for a near tie falls either way; of numbers the study's
+    tolerance. What rounding decides is not compared.
+    """
+    if isinstance(recorded, dict):
+        pairs = [(recorded[key], again.get(key), f"{path} {key}") for key in recorded if key not in study.rounded]
+    elif isinstance(recorded, (list, tuple)):
+        pairs = [(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(recorded, again, strict=True))]
+    elif isinstance(recorded, str):
+        apart = sum(a != b for a, b in zip(recorded, str(again), strict=False))
+        return "" if apart <= 1 else f"{path.strip()}: {apart} of {len(recorded)} marks"
+    elif recorded is None or again is None:
+        return "" if recorded is again else f"{path.strip()}: {recorded} against {again}"
+    else:
+        near = np.isclose(recorded, again, rtol=study.tolerance, atol=study.tolerance)
+        return "" if near else f"{path.strip()}: {recorded} against {again}"
+    return next((found for a, b, where in pairs if (found := differs(a, b, study, where))), "")
+
+
 def _one_of_each_code(rows: list[dict]) -> list[dict]:
     """The first row of every code."""
     return list({row["from"].get("code"): row for row in reversed(rows)}.values())
@@ -197,7 +219,7 @@ def _one_of_each_code(rows: list[dict]) -> list[dict]:
 def _in_a_process(name: str, cell: dict) -> dict:
     """One cell measured by a fresh Python."""
     command = [sys.executable, "-m", "helpers.experiments.catalogue", name, json.dumps(cell)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"STUDY_CELL": "1"}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise CourseError(f"{name}: the cell {cell} could not be measured.\n{done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -264,11 +264,11 @@ def test_older_lines_stand_for_todays_code_only_once_a_cell_measured_again_agree
     old = line({"lr": 0.1, "seed": 0}, 0.01) + line({"lr": 0.1, "seed": 1}, 1.01)
     elsewhere.path.write_text(old)
     assert elsewhere.agrees("0" * 12) != elsewhere.code()
-    study.agree(elsewhere, catalogue.differs)
+    study.agree(elsewhere)
     assert elsewhere.agrees("0" * 12) == elsewhere.code()
     elsewhere.path.write_text(line({"lr": 0.1, "seed": 0}, 0.02, code="1" * 12))
     with pytest.raises(CourseError, match="has changed the numbers"):
-        study.agree(elsewhere, catalogue.differs)
+        study.agree(elsewhere)
     assert elsewhere.agrees("1" * 12) == "1" * 12
 
 
@@ -287,7 +287,7 @@ def test_older_lines_stand_for_todays_code_only_once_a_cell_measured_again_agree
 )
 def test_near_is_near_and_far_is_said(recorded, again, apart):
     found = study.Study("made up", list, dict, (), rounded=("chaotic",))
-    assert bool(catalogue.differs(recorded, again, found)) == apart
+    assert bool(study.differs(recorded, again, found)) == apart
 
 
 @pytest.mark.real
@@ -295,7 +295,7 @@ def test_near_is_near_and_far_is_said(recorded, again, apart):
 def test_a_cell_measured_again_is_what_was_recorded(name, cell):
     found = catalogue.STUDIES[name]
     row = found.rows()[cell]
-    assert catalogue.differs(row["result"], found.measured(row["cell"])["result"], found) == ""
+    assert study.differs(row["result"], found.measured(row["cell"])["result"], found) == ""
 
 
 def test_a_cell_in_a_process_of_its_own():
