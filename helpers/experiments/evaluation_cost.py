@@ -104,7 +104,6 @@ def scores(way: str, model: GPT, task: Task) -> list[list[float]]:
 
 def timed(way: str) -> dict:
     """Seconds of each run, peak memory and scores; in a process of its own, in which nothing is remembered."""
-
     model, task = gpt.load(DEFAULT_MODEL), tasks.load("mr", SHOTS, seed=0, queries=QUERIES)
     seconds = []
     with cache.bypassed():

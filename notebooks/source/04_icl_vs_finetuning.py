@@ -548,7 +548,7 @@ plots.by_layer(panels, "τ with the prompt's attention", "The exact form agrees 
 #
 # And yet the null lies on top of it; **recorded**, not finetuned: `mr` {result:inside mr answer kendall exact not finetuned},
 # `source-letters` {result:inside source-letters answer kendall exact not finetuned} (finetuned {result:inside source-letters answer kendall exact}), `past`
-# {result:inside past answer kendall exact not finetuned} ({result:inside past answer kendall exact}): only on `past` does finetuning add to it. The weights $x_i \cdot \sum_j a_j x_j$ compare hidden states, and similar
+# {result:inside past answer kendall exact not finetuned} ({result:inside past answer kendall exact}): finetuning adds most of it on `past`, and hardly any on the others. The weights $x_i \cdot \sum_j a_j x_j$ compare hidden states, and similar
 # tokens have similar hidden states before any finetuning. Attention and a gradient step weigh tokens alike because *both compare inputs*;
 # that is the algebra, not the learning. What was learned sits in the errors $e_i$, which no τ looks at.
 
