@@ -29,6 +29,7 @@ from helpers.support import ROOT, CourseError, cache
 from helpers.support.provenance import code_hash
 
 FOLDER = ROOT / "data" / "results"
+PLAN = FOLDER / "plan.md"
 OLDER = FOLDER / "older.json"  # study: {hash in its lines: {"agrees with": hash, "why": …}}
 
 
@@ -45,6 +46,7 @@ class Study:
     steady: int = 0  # the cell to measure again to see whether lines still agree: one that rounding doesn't decide
     tolerance: float = 2e-3  # relative and absolute, of its numbers: what another machine's rounding makes of them
     rounded: tuple[str, ...] = ()  # names in a result that rounding decides, on any code: not compared
+    planned: bool = False  # its lines carry the hash of data/results/plan.md
     about: str = "linear self-attention, drawn and trained by the seed"  # the model, where it isn't the real GPT
 
     @property
@@ -102,16 +104,18 @@ class Study:
 
     def record(self) -> None:
         """Measure every cell that is not recorded yet."""
+        while missing := self.missing():  # what is still to do may depend on what was found
+            for cell in tqdm(missing, desc=self.name, unit="cell"):
+                line = json.dumps(self.measured(cell), ensure_ascii=False)
+                with self.path.open("a", encoding="utf-8") as out:
+                    out.write(line + "\n")
+        print(f"{self.name}: all {len(list(self.cells()))} cells are recorded in {self.path.relative_to(ROOT)}")
+
+    def missing(self) -> list[dict]:
+        """The cells of the grid that are not recorded yet."""
         lines = [line for line in self.lines() if not self.real or line["from"]["model"] == DEFAULT_MODEL]
-        cells, done = list(self.cells()), {_key(line["cell"]) for line in lines}
-        missing = [cell for cell in cells if _key(cell) not in done]
-        if not missing:
-            print(f"{self.name}: all {len(cells)} cells are recorded in {self.path.relative_to(ROOT)}")
-            return
-        for cell in tqdm(missing, desc=self.name, unit="cell"):
-            line = json.dumps(self.measured(cell), ensure_ascii=False)
-            with self.path.open("a", encoding="utf-8") as out:
-                out.write(line + "\n")
+        done = {_key(line["cell"]) for line in lines}
+        return [cell for cell in self.cells() if _key(cell) not in done]
 
     def measured(self, cell: dict) -> dict:
         """One line: the cell, its result, and where it comes from."""
@@ -138,6 +142,8 @@ def provenance(model: GPT | None, study: Study) -> dict:
     if model is not None:
         about = {"model": model.name, "weights": model.fingerprint()}
         device, dtype = model.device.type, str(model.dtype).removeprefix("torch.")
+    if study.planned:
+        about["plan"] = plan_hash()
     return about | {
         "code": study.code(),
         "versions": {
@@ -150,6 +156,11 @@ def provenance(model: GPT | None, study: Study) -> dict:
         "date": datetime.date.today().isoformat(),
         "command": study.command,
     }
+
+
+def plan_hash() -> str:
+    """Of the plan's text up to its deviations, which may be added."""
+    return cache.digest(_text(PLAN).partition("\n## Deviations")[0])[:12]
 
 
 def machine(device: str) -> str:
