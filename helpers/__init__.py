@@ -5,6 +5,7 @@
     regression    a layer of attention that is a gradient step, and one that learns to be
     tasks, icl    real sentences; a GPT zero-shot, in context and finetuned, under one scoring
     metrics       what the paper measured, and what chance makes of it
+    controls      what the same measurements say where nothing is known of gradient descent
 
 Behind doors: `gpt` (a real one) and `lm` (a small one). Rooms: `plots`, `widgets`, `experiments`, `check`, `course`,
 `support`. Nothing heavy is imported here: `python -m helpers` starts anywhere.

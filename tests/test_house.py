@@ -10,7 +10,7 @@ import pytest
 from helpers.support import ROOT
 
 HELPERS = ROOT / "helpers"
-SHELF = ("attention", "dual", "regression", "tasks", "metrics", "icl")  # controls are to come
+SHELF = ("attention", "dual", "regression", "tasks", "metrics", "icl", "controls")
 ROOMS = ("gpt", "lm", "plots", "widgets", "experiments", "check", "course", "support")
 FILES = sorted(HELPERS.rglob("*.py"))
 MAY = {  # room or file of the shelf: what of helpers it may import beside itself
@@ -21,6 +21,7 @@ MAY = {  # room or file of the shelf: what of helpers it may import beside itsel
     "tasks": ("support",),
     "metrics": ("support",),
     "icl": ("support", "gpt", "metrics", "tasks"),
+    "controls": ("support", "gpt", "metrics", "tasks", "icl"),
     "gpt": ("support", "attention", "dual"),  # the rank-one patch of a real layer is the dual form's
     "lm": ("support", "attention"),
     "plots": ("support",),
@@ -95,7 +96,7 @@ def lines(*names: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("names", "most"), [(SHELF, 1200), (("gpt",), 1250), (("lm",), 450)], ids=["shelf", "gpt", "lm"]
+    ("names", "most"), [(SHELF, 1520), (("gpt",), 1250), (("lm",), 450)], ids=["shelf", "gpt", "lm"]
 )
 def test_what_people_read_stays_small(names, most):
     assert lines(*names) <= most

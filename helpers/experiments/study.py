@@ -104,16 +104,17 @@ class Study:
 
     def record(self) -> None:
         """Measure every cell that is not recorded yet."""
-        while missing := self.missing():  # what is still to do may depend on what was found
+        model = _course_gpt().name if self.real else ""
+        while missing := self.missing(model):  # what is still to do may depend on what was found
             for cell in tqdm(missing, desc=self.name, unit="cell"):
                 line = json.dumps(self.measured(cell), ensure_ascii=False)
                 with self.path.open("a", encoding="utf-8") as out:
                     out.write(line + "\n")
         print(f"{self.name}: all {len(list(self.cells()))} cells are recorded in {self.path.relative_to(ROOT)}")
 
-    def missing(self) -> list[dict]:
-        """The cells of the grid that are not recorded yet."""
-        lines = [line for line in self.lines() if not self.real or line["from"]["model"] == DEFAULT_MODEL]
+    def missing(self, model: str = DEFAULT_MODEL) -> list[dict]:
+        """The cells of the grid that are not recorded yet, of this model where it is about the real GPT."""
+        lines = [line for line in self.lines() if not self.real or line["from"]["model"] == model]
         done = {_key(line["cell"]) for line in lines}
         return [cell for cell in self.cells() if _key(cell) not in done]
 

@@ -28,11 +28,25 @@ from helpers.support import ROOT, CourseError
 EVERY = pytest.mark.parametrize("found", catalogue.STUDIES.values(), ids=catalogue.STUDIES)
 
 
+EVIDENCE = {found.name for module in catalogue.EVIDENCE for found in module.STUDIES}  # may be under way
+
+
 @EVERY
 def test_every_cell_of_the_grid_is_recorded_once_and_nothing_else(found):
     grid = [study._key(cell) for cell in found.cells()]
-    assert sorted(study._key(line["cell"]) for line in found.lines()) == sorted(grid)
+    lines = [study._key(line["cell"]) for line in found.lines()]
     assert len(grid) == len(set(grid))
+    assert len(lines) == len(set(lines))
+    assert set(lines) <= set(grid)
+    if found.name not in EVIDENCE:
+        assert set(lines) == set(grid)
+
+
+def test_a_planned_line_carries_the_hash_of_the_plan():
+    for module in catalogue.EVIDENCE:
+        for found in module.STUDIES:
+            assert found.planned
+            assert {line["from"]["plan"] for line in found.lines()} <= {study.plan_hash()}
 
 
 @EVERY
