@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -155,18 +156,27 @@ def relative_length(h: Float[Tensor, "n layers d"], base: Float[Tensor, "n layer
 
 def matched_length(model: GPT, task: Task, weights: Weights, length: float, within: float = 0.02) -> Weights:
     """The same change of weights, times the number at which the updates of attention outputs have this ρ: bisection."""
-    bare, low, high = replace(task, demos=()), 0.0, 64.0
+    bare, low, high = replace(task, demos=()), 0.0, float("inf")
     base = icl.zero_shot(model, bare, internals=True).internals.outputs
     factor, found = 1.0, weights
-    for _ in range(24):
+    for _ in range(40):
         found = scaled(model, weights, factor)
-        with holding(model, found):
-            rho = relative_length(icl.zero_shot(model, bare, internals=True).internals.outputs, base)
-        if abs(rho - length) <= within * length:
+        if abs((rho := _length(model, bare, found, base)) - length) <= within * length:
             break
         low, high = (low, factor) if rho > length else (factor, high)
-        factor = (low + high) / 2 if high < 64 else 2 * factor
+        factor = 2 * factor if high == float("inf") else (low + high) / 2
     return found
+
+
+def _length(model: GPT, bare: Task, weights: Weights, base: Float[Tensor, "n layers d"]) -> float:
+    """ρ under these weights; infinite where a pass overflows."""
+    try:
+        with holding(model, weights):
+            return relative_length(icl.zero_shot(model, bare, internals=True).internals.outputs, base)
+    except ValueError as error:
+        if "nan or infinit" not in str(error):
+            raise
+        return float("inf")
 
 
 def layer_causal_steps(model: GPT, task: Task, lr: float) -> Weights:
@@ -233,8 +243,9 @@ def bag_of_words(task: Task) -> Bool[Tensor, " n"]:
     """Right or wrong by a logistic regression on the demonstrations' words: learning without any language model."""
     if not task.labels:
         raise ValueError(f"Task {task.name!r} has free answers: there is nothing to classify.")
-    classifier = make_pipeline(CountVectorizer(), LogisticRegression())
-    classifier.fit([demo.text for demo in task.demos], [demo.label for demo in task.demos])
+    shown = [demo.label for demo in task.demos]
+    classifier = make_pipeline(CountVectorizer(), LogisticRegression() if len(set(shown)) > 1 else DummyClassifier())
+    classifier.fit([demo.text for demo in task.demos], shown)
     asked, gold = [query.text for query in task.queries], np.array([query.label for query in task.queries])
     return torch.from_numpy(classifier.predict(asked) == gold)
 
