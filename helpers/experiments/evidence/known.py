@@ -25,7 +25,6 @@ permuted: expected 1 against 0 for the descender, in between for nearest, 0 for 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import and_
 
@@ -36,13 +35,12 @@ from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
 
-from helpers import attention, controls, dual, metrics, regression
+from helpers import controls, dual, metrics
 from helpers.experiments.evidence.plan import KENDALL_QUERIES
+from helpers.experiments.evidence.worlds import DRAWS, MODELS, N, Outputs, Scores, Updates, World, random_world
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown, minus, with_interval
 
-DRAWS, N, D, M, QUERIES = 12, 16, 10, 8, 400  # draws, demonstrations a draw, width of inputs and targets, queries
-STEEP, FIRST = 20.0, 100.0  # of the nearest head; what puts every demonstration before the query itself
 WORLDS, COMMON = range(12), (0, 1)  # seeds; length of the inputs' common part, the rest being 1
 STRICTEST = 0.05 / 4  # the first step of Holm over the plan's four p-values
 EXPECTED = {  # rungs of P1 and P2 in most worlds, by model and common part
@@ -53,96 +51,6 @@ EXPECTED = {  # rungs of P1 and P2 in most worlds, by model and common part
     ("recency", 0): (0, 0),
     ("recency", 1): (1, 1),
 }
-Outputs = Float[Tensor, "draws k m"]
-Scores = Float[Tensor, "draws k n"]
-Updates = Float[Tensor, "draws m d"]
-
-
-# --- The world
-
-
-@dataclass(frozen=True)
-class World:
-    """One task: draws of demonstrations, the queries, and the weights and the rate that every model starts with."""
-
-    w0: Float[Tensor, "draws m d"]  # the same for every draw
-    inputs: Float[Tensor, "draws n d"]
-    targets: Float[Tensor, "draws n m"]
-    x: Float[Tensor, "k d"]
-    y: Float[Tensor, "k m"]
-    lr: float
-
-    @property
-    def zero_shot(self) -> Outputs:
-        return self.x @ self.w0.mT
-
-    def step(self, targets: Float[Tensor, "draws n m"], lr: float) -> Updates:
-        """What one gradient step on the demonstrations, with these targets, does to the weights."""
-        return dual.gradient_step(self.w0, self.inputs, targets, lr)[1] - self.w0
-
-
-def random_world(common: float, seed: int, queries: int = QUERIES) -> World:
-    """A teacher, weights correlated .71 with it, and inputs around a common part of length √d · common."""
-    rng = torch.Generator().manual_seed(seed)
-    teacher, other = torch.randn(2, M, D, generator=rng)
-    centre = torch.randn(D, generator=rng)
-    centre = centre * (common * D**0.5 / centre.norm())
-    inputs = centre + torch.randn(DRAWS, N, D, generator=rng)
-    x = centre + torch.randn(queries, D, generator=rng)
-    w0 = ((teacher + other) / 2**0.5).expand(DRAWS, M, D)
-    return World(w0, inputs, inputs @ teacher.T, x, x @ teacher.T, best_rate(common))
-
-
-def best_rate(common: float, problems: int = 20_000) -> float:
-    """(eq. 3.5): the rate of the best single step on other tasks with such inputs: what the layer would learn."""
-    rng = torch.Generator().manual_seed(10**6)
-    inputs, w = torch.randn(problems, N + 1, D, generator=rng), torch.randn(problems, D, 1, generator=rng)
-    inputs[..., 0] += common * D**0.5
-    y = (inputs @ w)[..., 0]
-    return regression.best_step_size(inputs[:, :-1], y[:, :-1], inputs[:, -1], y[:, -1])
-
-
-# --- The three models in context: their outputs, and their attention to the demonstrations before any softmax
-
-
-def descender(world: World) -> tuple[Outputs, Scores]:
-    """(eq. 3.4): the layer of linear attention that is a gradient step."""
-    layer = regression.gd_as_attention(world.w0[0], world.lr)
-    demos = torch.cat([world.inputs, world.targets], -1)
-    queries = torch.cat([world.x.expand(DRAWS, -1, -1), -world.zero_shot], -1)
-    scores = queries @ layer["w_q"].mT @ (demos @ layer["w_k"].mT).mT
-    return -regression.attend(layer, demos, queries)[..., D:], scores
-
-
-def nearest(world: World) -> tuple[Outputs, Scores]:
-    """Scores fall with the squared distance of inputs: x_i·x − ½‖x_i‖² is −½‖x − x_i‖² and a constant of the query."""
-    half = world.inputs.square().sum(-1, keepdim=True) / 2
-    keys = torch.cat([world.inputs, -half, torch.ones_like(half)], -1)
-    one = torch.ones(len(world.x), 1)
-    return _head(world, STEEP * torch.cat([world.x, one, FIRST * one], -1), keys)
-
-
-def recency(world: World) -> tuple[Outputs, Scores]:
-    """Scores rise by 1 from demonstration to demonstration: the last target counts for .63, the one before for .23."""
-    places = torch.arange(N, dtype=torch.float32)
-    keys = torch.stack([places, torch.ones(N)], -1).expand(DRAWS, N, 2)
-    return _head(world, torch.tensor([[1.0, FIRST]]).expand(len(world.x), 2), keys)
-
-
-def _head(
-    world: World, looks: Float[Tensor, "k features"], keys: Float[Tensor, "draws n features"]
-) -> tuple[Outputs, Scores]:
-    """(eq. 1.1): attention of every query to the demonstrations' targets, and to itself: key 0, value W₀x."""
-    scale = looks.shape[-1] ** 0.5  # attention divides by it
-    shape = DRAWS, len(looks), -1, -1
-    k = torch.cat([keys[:, None].expand(shape), torch.zeros(DRAWS, len(looks), 1, keys.shape[-1])], 2)
-    v = torch.cat([world.targets[:, None].expand(shape), world.zero_shot[:, :, None]], 2)
-    q = torch.zeros_like(k)
-    q[:, :, -1] = looks * scale
-    return attention.softmax_attention(q, k, v)[:, :, -1], looks @ keys.mT
-
-
-MODELS = {"descender": descender, "nearest": nearest, "recency": recency}
 
 
 # --- What is measured
@@ -160,11 +68,10 @@ def through_the_contrasts(kind: str, common: float, seed: int) -> dict:
     few, scores = MODELS[kind](world)
     updates = finetunings(world, seed)
     tuned = {name: world.zero_shot + world.x @ update.mT for name, update in updates.items()}
+    ways = {"zero-shot": world.zero_shot, "in context": few} | tuned
     return {
         "lr": round(world.lr, 5),
-        "right": {
-            name: rounded(right(world, out).float().mean(1)) for name, out in ({"in context": few} | tuned).items()
-        },
+        "right": {name: rounded(right(world, out).float().mean(1)) for name, out in ways.items()},
         "P1": recoveries(world, few, tuned),
         "P2": output_similarities(world, few, tuned),
         "P4": orders(world, scores, seed),
@@ -214,7 +121,7 @@ def recovered(few: Bool[np.ndarray, " n"], tuned: Bool[np.ndarray, " n"], margin
 
 
 def output_similarities(world: World, few: Outputs, tuned: dict[str, Outputs]) -> dict:
-    """P2: cosines of demonstration residuals; for the rungs, of updates without their part along the zero-shot output."""
+    """P2: cosines of demonstration residuals; for the rungs, of updates without their part along zero-shot's."""
     residuals = [controls.demonstration_residuals(out)[:, :, None] for out in (few, tuned["finetuned"])]
     ours, *theirs = (controls.split_radial(out - world.zero_shot, world.zero_shot)[1] for out in (few, *tuned.values()))
     cosines = (metrics.cosine(ours, other).mean(1) for other in theirs)
@@ -247,14 +154,14 @@ def rounded(values: Tensor | Sequence) -> list:
     return (np.round(np.asarray(values, dtype=float), 4) + 0.0).tolist()
 
 
-KNOWN = Study(
-    "evidence_known",
-    cells,
-    through_the_contrasts,
-    ("attention", "controls", "dual", "metrics", "regression", "experiments.evidence.known"),
-    planned=True,
-    about="a descender and two copiers, one layer each, drawn by the seed",
+DECIDES = (
+    *("attention", "dual", "regression", "experiments.evidence.worlds"),
+    *(finetunings, right, recoveries, recovered, output_similarities, orders, exact_weights, rounded),
+    *(controls.demonstration_residuals, controls.draw_similarities, controls.split_radial),
+    *(controls.kendall_within, controls.permuted_within, metrics.cosine, metrics.kendall_taus),
 )
+ABOUT = "a descender and two copiers, one layer each, drawn by the seed"
+KNOWN = Study("evidence_known", cells, through_the_contrasts, DECIDES, planned=True, about=ABOUT)
 STUDIES = (KNOWN,)
 
 
@@ -275,13 +182,16 @@ def reached(held: tuple[bool, ...]) -> int:
 
 
 def interval(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
-    """The mean, and its two-sided 95 % t interval."""
-    mean, (low, high) = np.mean(values), stats.ttest_1samp(values, 0).confidence_interval()
-    return float(mean), float(low), float(high)
+    """The mean, and its two-sided 95 % t interval: the mean itself where all values are equal."""
+    mean = float(np.mean(values))
+    if not np.ptp(values):
+        return mean, mean, mean
+    low, high = stats.ttest_1samp(values, 0).confidence_interval()
+    return mean, float(low), float(high)
 
 
 def table() -> str:
-    """P1 and P2: means over worlds, in how many each rung holds, and the rung expected beside the one that most reach."""
+    """P1 and P2: means over worlds, in how many each rung holds, and the rung expected beside the median one."""
     rows = []
     for (kind, common), expected in EXPECTED.items():
         results = [row["result"] for row in KNOWN.rows(kind=kind, common=common)]
@@ -314,6 +224,6 @@ def kendall_table() -> str:
         taus = {name: np.mean([each[name] for each in found], axis=1) for name in found[0]}
         rows.append(
             {"model": kind, "common part": "yes" if common else "no"}
-            | {name: with_interval(interval(values), 3, "+") for name, values in taus.items() if np.ptp(values)}
+            | {name: with_interval(interval(values), 3, "+") for name, values in taus.items()}
         )
     return markdown(pd.DataFrame(rows))
