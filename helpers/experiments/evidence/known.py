@@ -62,7 +62,7 @@ def cells() -> Iterator[dict]:
             yield from ({"kind": kind, "common": common, "seed": seed} for seed in WORLDS)
 
 
-def through_the_contrasts(kind: str, common: float, seed: int) -> dict:
+def through_the_contrasts(kind: str, common: int, seed: int) -> dict:
     """P1, P2 and P4 of one model in one world, each beside its controls."""
     world = random_world(common, seed)
     few, scores = MODELS[kind](world)

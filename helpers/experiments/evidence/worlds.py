@@ -38,7 +38,7 @@ class World:
         return dual.gradient_step(self.w0, self.inputs, targets, lr)[1] - self.w0
 
 
-def random_world(common: float, seed: int, queries: int = QUERIES) -> World:
+def random_world(common: int, seed: int, queries: int = QUERIES) -> World:
     """A teacher, weights correlated .71 with it, and inputs around a common part of length √d · common."""
     rng = torch.Generator().manual_seed(seed)
     teacher, other = torch.randn(2, M, D, generator=rng)
@@ -50,7 +50,7 @@ def random_world(common: float, seed: int, queries: int = QUERIES) -> World:
     return World(w0, inputs, inputs @ teacher.T, x, x @ teacher.T, best_rate(common))
 
 
-def best_rate(common: float, problems: int = 20_000) -> float:
+def best_rate(common: int, problems: int = 20_000) -> float:
     """(eq. 3.5): the rate of the best single step on other tasks with such inputs: what the layer would learn."""
     rng = torch.Generator().manual_seed(10**6)
     inputs, w = torch.randn(problems, N + 1, D, generator=rng), torch.randn(problems, D, 1, generator=rng)
