@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import regression
+from helpers import controls, regression
 from helpers.experiments import study
 from helpers.experiments.evidence import known, worlds
 
@@ -84,6 +84,8 @@ def test_random_and_shuffled_finetunings_are_what_they_stand_beside(world):
     lengths = {name: update.flatten(1).norm(dim=1) for name, update in updates.items()}
     torch.testing.assert_close(lengths["random"], lengths["finetuned"])
     zero_targets = world.step(torch.zeros_like(world.targets), world.lr)
+    start = world.w0.flatten(1)
+    assert torch.cosine_similarity(updates["random"].flatten(1), start, dim=1).abs().max() < 0.5
     sums = [(updates[name] - zero_targets) for name in ("finetuned", "shuffled")]  # lr Σ y_i ⊗ x_i, dealt out anew
     assert not torch.allclose(*sums, atol=1e-3)
     again = known.finetunings(world, 3)
@@ -117,19 +119,30 @@ def test_a_claim_is_given_the_highest_rung_below_which_none_is_missing():
 
 
 def found(own, others, random):
-    """A claim's record: its diagonal, the rest, and the controls, with a little noise."""
+    """A claim in three worlds: the diagonal, the rest and the controls, with a little noise."""
     rng = np.random.default_rng(1)
-    matrix = others + 0.01 * rng.standard_normal((12, 12))
-    matrix[range(12), range(12)] += own - others
-    return {"P1": {"matrix": matrix, "random": random + 0.01 * rng.standard_normal(12), "shuffled": [others] * 12}}
+    matrices, noise = others + 0.01 * rng.standard_normal((3, 12, 12)), 0.01 * rng.standard_normal((3, 12))
+    matrices[:, range(12), range(12)] += own - others
+    same = matrices.diagonal(axis1=1, axis2=2)
+    return known.Claim(matrices, same, random + noise, others + noise[::-1])
 
 
 @pytest.mark.parametrize(
     ("own", "others", "random", "rungs"),
-    [(0.5, 0.2, 0.0, (1, 1, 1)), (0.2, 0.2, 0.0, (1, 0, 0)), (0.5, 0.2, 0.6, (0, 1, 1))],
+    [(0.5, 0.2, 0.0, (True, True, True)), (0.2, 0.2, 0.0, (True, False, False)), (0.5, 0.2, 0.6, (False, True, True))],
 )
 def test_rungs_from_numbers_with_a_known_answer(own, others, random, rungs):
-    assert known.rungs(found(own, others, random), "P1") == rungs
+    claim = found(own, others, random)
+    assert claim.rungs() == rungs
+    assert claim.effects() == pytest.approx(own - others, abs=0.02)
+
+
+def test_the_pvalue_of_one_world_is_that_of_the_shelf_and_three_worlds_say_more():
+    rng = np.random.default_rng(0)
+    matrices = 0.3 * np.eye(12) + 0.8 * rng.standard_normal((3, 12, 12))
+    alone = [known.pvalue(matrix[None]) for matrix in matrices]
+    assert alone == pytest.approx([controls.matching_pvalue(matrix) for matrix in matrices])
+    assert known.pvalue(matrices[[0, 0, 0]]) < alone[0]
 
 
 def test_an_interval_of_equal_numbers_is_the_number():
@@ -144,12 +157,11 @@ def test_a_cell_measured_again_is_what_was_recorded(kind):
     assert study.differs(row["result"], known.through_the_contrasts(**row["cell"]), known.KNOWN) == ""
 
 
-def test_recorded_descenders_reach_the_highest_rung_and_recency_without_a_common_part_none():
-    for claim in ("P1", "P2"):
-        for kind, common, rung in (("descender", 0, 3), ("descender", 1, 3), ("recency", 0, 0)):
-            rows = known.KNOWN.rows(kind=kind, common=common)
-            reached = [known.reached(known.rungs(row["result"], claim)) for row in rows]
-            assert np.mean(np.array(reached) == rung) > 0.75
+@pytest.mark.parametrize(("kind", "common", "rung"), [("descender", 0, 3), ("descender", 1, 3), ("recency", 0, 0)])
+@pytest.mark.parametrize("name", ["P1", "P2"])
+def test_the_contrasts_know_a_descender_and_a_model_that_shares_nothing_with_it(name, kind, common, rung):
+    rungs = [known.reached(trial.rungs()) for trial in known.claim(name, kind, common).trials()]
+    assert np.mean(np.array(rungs) == rung) > 0.5
 
 
 def test_the_tables_have_a_line_for_every_model_and_claim():

@@ -11,7 +11,8 @@ demonstrations from W₀. Without demonstrations every model answers W₀x. They
 Inputs have no common part, or one as long as the rest, as those of a GPT's layers have: then x_i·x is positive for
 nearly every pair, and every demonstration moves the finetuned output at every query.
 
-Written before the first run, the rung that each claim should reach in most worlds (`EXPECTED`), and why. The descender:
+A trial is three worlds together, as the plan has three primary tasks. Written before the first run: the rung that each
+claim should reach in most cases (`EXPECTED`; the first look was at single worlds), and why. The descender:
 all three, its two outputs are equal. Nearest: P2 all three, for it depends on its demonstrations where finetuning does,
 near the query, and is no descender; P1 only two, for a sign is little information and twelve draws are few. Recency,
 no common part: none, the sign of x_i·x averages out. Recency, common part: rung 1 of both, for the last target holds
@@ -24,7 +25,9 @@ after it, and the contrast is 0 for every model, the descender too. Beside it st
 permuted: expected 1 against 0 for the descender, in between for nearest, 0 for recency.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from operator import and_
 
@@ -36,14 +39,15 @@ from scipy import stats
 from torch import Tensor
 
 from helpers import controls, dual, metrics
-from helpers.experiments.evidence.plan import KENDALL_QUERIES
+from helpers.experiments.evidence.plan import KENDALL_QUERIES, MEASURABLE
 from helpers.experiments.evidence.worlds import DRAWS, MODELS, N, Outputs, Scores, Updates, World, random_world
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown, minus, with_interval
 
-WORLDS, COMMON = range(12), (0, 1)  # seeds; length of the inputs' common part, the rest being 1
+WORLDS, COMMON = range(24), (0, 1)  # seeds; length of the inputs' common part, the rest being 1
+TOGETHER = 3  # worlds, as the plan has three primary tasks
 STRICTEST = 0.05 / 4  # the first step of Holm over the plan's four p-values
-EXPECTED = {  # rungs of P1 and P2 in most worlds, by model and common part
+EXPECTED = {  # rungs of P1 and P2 in most trials, by model and common part
     ("descender", 0): (3, 3),
     ("descender", 1): (3, 3),
     ("nearest", 0): (2, 3),
@@ -71,7 +75,7 @@ def through_the_contrasts(kind: str, common: int, seed: int) -> dict:
     ways = {"zero-shot": world.zero_shot, "in context": few} | tuned
     return {
         "lr": round(world.lr, 5),
-        "right": {name: rounded(right(world, out).float().mean(1)) for name, out in ways.items()},
+        "right": {name: round(right(world, out).float().mean().item(), 4) for name, out in ways.items()},
         "P1": recoveries(world, few, tuned),
         "P2": output_similarities(world, few, tuned),
         "P4": orders(world, scores, seed),
@@ -80,7 +84,8 @@ def through_the_contrasts(kind: str, common: int, seed: int) -> dict:
 
 def finetunings(world: World, seed: int) -> dict[str, Updates]:
     """The step on every draw, noise as long as it, and the step on shuffled targets."""
-    rng, own = torch.Generator().manual_seed(seed), world.step(world.targets, world.lr)
+    rng = torch.Generator().manual_seed(seed + 10**4)  # not the world's own numbers over again
+    own = world.step(world.targets, world.lr)
     noise = torch.randn(own.shape, generator=rng)
     noise = noise * (own.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1))[:, None, None]
     orders = torch.stack([torch.randperm(N, generator=rng) for _ in range(DRAWS)])
@@ -150,8 +155,9 @@ def exact_weights(world: World, lr: float) -> Scores:
 
 
 def rounded(values: Tensor | Sequence) -> list:
-    """As nested lists, to four digits; the − of a zero is left out."""
-    return (np.round(np.asarray(values, dtype=float), 4) + 0.0).tolist()
+    """As nested lists, to four digits; what is undefined is null."""
+    found = np.round(np.asarray(values, dtype=float), 4)
+    return np.where(np.isnan(found), None, found).tolist()
 
 
 DECIDES = (
@@ -168,12 +174,48 @@ STUDIES = (KNOWN,)
 # --- What the lines say
 
 
-def rungs(found: dict, claim: str) -> tuple[bool, bool, bool]:
-    """In one world: above random updates, above shuffled targets, own draw above other draws."""
-    matrix = np.array(found[claim]["matrix"])
-    own = np.array(found[claim].get("finetuned", matrix.diagonal()))
-    above = (interval(own - found[claim][name])[1] > 0 for name in ("random", "shuffled"))
-    return (*above, controls.matching_pvalue(matrix) <= STRICTEST)
+@dataclass(frozen=True)
+class Claim:
+    """A claim in some worlds: own draw against others, and at the same draw finetuning beside the controls."""
+
+    matrices: Float[np.ndarray, "worlds draws draws"]
+    own: Float[np.ndarray, "worlds draws"]
+    random: Float[np.ndarray, "worlds draws"]
+    shuffled: Float[np.ndarray, "worlds draws"]
+
+    def effects(self) -> Float[np.ndarray, " worlds"]:
+        """Own draw minus other draws, mean over the draws."""
+        return np.array([np.nanmean(controls.own_minus_other(matrix)) for matrix in self.matrices])
+
+    def rungs(self) -> tuple[bool, bool, bool]:
+        """Above random updates, above shuffled targets, own draw above other draws: what the worlds say together."""
+        differences = (np.nanmean(self.own - control, axis=0) for control in (self.random, self.shuffled))
+        return (*(interval(found)[1] > 0 for found in differences), pvalue(self.matrices) <= STRICTEST)
+
+    def trials(self) -> Iterator["Claim"]:
+        """The worlds in threes."""
+        for first in range(0, len(self.own), TOGETHER):
+            place = slice(first, first + TOGETHER)
+            yield Claim(self.matrices[place], self.own[place], self.random[place], self.shuffled[place])
+
+
+def claim(name: str, kind: str, common: int) -> Claim:
+    """What is recorded of P1 or P2; a world with too few events for P1 is left out, as in the plan."""
+    found = [row["result"] for row in KNOWN.rows(kind=kind, common=common)]
+    found = [each for each in found if name != "P1" or np.all(np.array(each["P1"]["events"]) >= MEASURABLE)]
+    parts = [each[name] for each in found]
+    matrices, random, shuffled = (np.array([p[w] for p in parts], float) for w in ("matrix", "random", "shuffled"))
+    same = matrices.diagonal(axis1=1, axis2=2) if name == "P1" else np.array([part["finetuned"] for part in parts])
+    return Claim(matrices, same, random, shuffled)
+
+
+def pvalue(matrices: Float[np.ndarray, "worlds draws draws"], permutations: int = 10_000, seed: int = 0) -> float:
+    """(eq. 5.4) over several worlds, the columns of each permuted apart."""
+    rng, rows = np.random.default_rng(seed), np.arange(matrices.shape[1])
+    drawn = [rng.permuted(np.tile(rows, (permutations, 1)), axis=1) for _ in matrices]
+    means = np.nanmean([np.nanmean(matrix[rows, d], axis=1) for matrix, d in zip(matrices, drawn, strict=True)], axis=0)
+    own = np.nanmean(np.nanmean(matrices.diagonal(axis1=1, axis2=2), axis=1))
+    return float(((means >= own - 1e-12).sum() + 1) / (permutations + 1))
 
 
 def reached(held: tuple[bool, ...]) -> int:
@@ -182,7 +224,8 @@ def reached(held: tuple[bool, ...]) -> int:
 
 
 def interval(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
-    """The mean, and its two-sided 95 % t interval: the mean itself where all values are equal."""
+    """The mean, and its two-sided 95 % t interval: the mean itself where all values are equal; nan is left out."""
+    values = values[~np.isnan(values)]
     mean = float(np.mean(values))
     if not np.ptp(values):
         return mean, mean, mean
@@ -191,29 +234,21 @@ def interval(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
 
 
 def table() -> str:
-    """P1 and P2: means over worlds, in how many each rung holds, and the rung expected beside the median one."""
+    """P1 and P2: means over worlds, in how many trials each rung holds, the rung expected and the one most reach."""
     rows = []
     for (kind, common), expected in EXPECTED.items():
-        results = [row["result"] for row in KNOWN.rows(kind=kind, common=common)]
-        for claim, rung in zip(("P1", "P2"), expected, strict=True):
-            held = [rungs(result, claim) for result in results]
-            effects = [controls.own_minus_other(np.array(result[claim]["matrix"])).mean() for result in results]
+        for name, rung in zip(("P1", "P2"), expected, strict=True):
+            found = claim(name, kind, common)
+            held = [trial.rungs() for trial in found.trials()]
+            means = {way: np.nanmean(getattr(found, way)) for way in ("own", "random", "shuffled")}
             rows.append(
-                {"model": kind, "common part": "yes" if common else "no", "claim": claim}
-                | {"own − other draws": with_interval(interval(np.array(effects)), 3, "+")}
-                | {name: minus(f"{_mean(results, claim, name):+.2f}") for name in ("own", "random", "shuffled")}
-                | {f"rung {i + 1} holds": f"{sum(way)}/{len(way)}" for i, way in enumerate(zip(*held, strict=True))}
-                | {"expected": rung, "reached": int(np.median(list(map(reached, held))))}
+                {"model": kind, "common part": "yes" if common else "no", "claim": name}
+                | {"own − other draws": with_interval(interval(found.effects()), 3, "+")}
+                | {way: minus(f"{mean:+.2f}") for way, mean in means.items()}
+                | {f"rung {i + 1}": f"{sum(way)}/{len(way)}" for i, way in enumerate(zip(*held, strict=True))}
+                | {"expected": rung, "reached": Counter(map(reached, held)).most_common(1)[0][0]}
             )
     return markdown(pd.DataFrame(rows))
-
-
-def _mean(results: list[dict], claim: str, name: str) -> float:
-    """Of a claim's measurement at the same draw, over draws and worlds; `own` is the finetuning itself."""
-    found = (result[claim] for result in results)
-    if name != "own":
-        return float(np.mean([each[name] for each in found]))
-    return float(np.mean([each.get("finetuned", np.diagonal(each["matrix"])) for each in found]))
 
 
 def kendall_table() -> str:
