@@ -23,8 +23,8 @@ Came out otherwise: P1 of nearest scatters over the rungs from trial to trial, a
 none in most. P2 of recency, common part, passes all three rungs in two trials of eight; over all worlds it is a little
 above shuffled targets, so more draws would pass it more often. What follows: P2 above 0 says that a prompt depends on
 its demonstrations partly as a step does, not that it is one: nearest, and recency where inputs have a common part,
-are above the plan's smallest effect of interest. And a shuffled control nearly as high as the own one speaks against nothing: it is .97 for a true descender
-whose inputs have a common part.
+are above the plan's smallest effect of interest. And a shuffled control nearly as high as the own one speaks against
+nothing: it is .97 for a true descender whose inputs have a common part.
 
 P3 has no meaning here: a query is one token, which attends to demonstrations only. P4 as planned is τ(finetuned) −
 τ(not finetuned): the step moves the readout, not its inputs, so the exact form's weights x_i·x are the same before and
