@@ -164,6 +164,19 @@ def test_the_cell_is_what_the_three_ways_give_on_all_queries_at_once(line, onlin
         assert result["layers"][at]["kendall"] == pytest.approx(metrics.kendall(*first).tolist(), abs=2e-3)
 
 
+def test_a_recorded_cell_stands_beside_the_papers_numbers(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "FOLDER", tmp_path)
+    with pytest.raises(CourseError, match="Nothing is recorded"):
+        paper.beside_the_paper("fairseq-1.3b")
+    PAPER.path.write_text(json.dumps(line) + "\n")
+    (shown,) = paper.beside_the_paper("fairseq-1.3b").splitlines()[2:]
+    right = line["result"]["ways"]["in_context"]["right"]
+    assert f"{100 * right.count('1') / len(right):.3g} (57.1)" in shown
+    tau = np.mean(line["result"]["layers"]["first_label"]["kendall"])
+    assert f"{tau:.3g} (0.274)" in shown
+    assert len(PAPER.missing("fairseq-1.3b")) == 41
+
+
 WRITTEN = {
     "sst2": ("Sentence: {0} Label:", "Negative Positive"),
     "sst5": ("Sentence: {0} Label:", "terrible bad neutral good great"),
@@ -257,8 +270,11 @@ def recorded(name):
     return [row["cell"] for row in PAPER.lines() if row["from"]["model"] == name]
 
 
-def test_every_commit_is_one():
-    assert all(len(data.revision) == 40 and int(data.revision, 16) for data in DATA.values())
+def test_commits_are_whole_and_listed_with_the_data():
+    listed = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    for task, data in DATA.items():
+        assert len(data.revision) == 40
+        assert f"| `{task}` | `{data.repo}` | `{data.revision[:8]}` |" in listed
 
 
 # --- Arithmetic of cost

@@ -21,9 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from helpers import DEFAULT_MODEL, icl, metrics
-from helpers.experiments.accuracy import WAYS, marks_and_loss
+from helpers.experiments.accuracy import WAYS, marks_and_loss, share
 from helpers.experiments.inside import per_layer
 from helpers.experiments.study import Study
+from helpers.experiments.tables import markdown
 from helpers.gpt import GPT
 from helpers.icl import POSITIONS, Predictions
 from helpers.support import CourseError, cache, hub
@@ -119,6 +120,28 @@ LEARNING_RATES = {  # as the paper's code has them
 REPORTED = {  # the seeds whose numbers the paper shows
     "fairseq-1.3b": dict(zip(DATA, (2, 5, 5, 4, 3, 3), strict=True)),
     "fairseq-2.7b": dict(zip(DATA, (7, 5, 1, 4, 3, 3), strict=True)),
+}
+PUBLISHED = {  # the paper's tables, in the order of DATA: accuracies and Rec2FTP in per cent, similarities over layers
+    "fairseq-1.3b": {
+        "zero_shot": (70.5, 39.3, 65.9, 72.6, 46.3, 37.5),
+        "in_context": (92.7, 45.0, 89.0, 90.0, 79.2, 57.1),
+        "finetuned": (73.9, 39.5, 73.0, 77.8, 65.3, 55.4),
+        "Rec2FTP": (91.84, 66.67, 97.08, 87.17, 83.08, 87.50),
+        "sim_aou": (0.110, 0.080, 0.222, 0.191, 0.281, 0.234),
+        "sim_am before": (0.555, 0.391, 0.398, 0.378, 0.152, 0.152),
+        "sim_am after": (0.585, 0.404, 0.498, 0.490, 0.496, 0.177),
+        "kendall": (0.192, 0.151, 0.173, 0.181, 0.190, 0.274),
+    },
+    "fairseq-2.7b": {
+        "zero_shot": (71.4, 35.9, 60.9, 75.2, 39.8, 42.9),
+        "in_context": (95.0, 46.5, 91.3, 90.3, 80.3, 55.4),
+        "finetuned": (76.9, 39.1, 80.0, 86.1, 65.7, 57.1),
+        "Rec2FTP": (96.83, 71.60, 95.83, 87.63, 84.44, 100.0),
+        "sim_aou": (0.195, 0.323, 0.157, 0.212, 0.333, 0.130),
+        "sim_am before": (0.687, 0.380, 0.314, 0.346, 0.172, 0.228),
+        "sim_am after": (0.687, 0.492, 0.347, 0.374, 0.485, 0.217),
+        "kendall": (0.213, 0.177, 0.264, 0.203, 0.201, 0.225),
+    },
 }
 
 
@@ -230,3 +253,31 @@ class PaperStudy(Study):
 DECIDES = ("icl", "gpt", "tasks", "metrics", draw, _example, fitted, measured, look, joined, marks_and_loss, per_layer)
 PAPER = PaperStudy("evidence_paper", cells, redo, DECIDES, real=True, planned=True)
 STUDIES = (PAPER,)
+
+
+# --- What the lines say
+
+
+def beside_the_paper(model: str, at: str = "first_label") -> str:
+    """Every number at the paper's own seeds, with the paper's in brackets; the paper looks at the first label's token.
+
+    Raises CourseError where nothing is recorded for this model.
+    """
+    rows, tasks = [], list(DATA)
+    for row in PAPER.rows(model=model):
+        task, result = row["cell"]["task"], row["result"]
+        if not result["reported"]:
+            continue
+        found = {} if result["diverged"] else numbers(result, at)
+        printed = {name: values[tasks.index(task)] for name, values in PUBLISHED[model].items()}
+        shown = {name: f"{found.get(name, math.nan):.3g} ({paper:g})" for name, paper in printed.items()}
+        rows.append({"task": f"`{task}`", **shown})
+    return markdown(pd.DataFrame(rows))
+
+
+def numbers(result: dict, at: str) -> dict[str, float]:
+    """A recorded cell in the units of the paper's tables; nan where undefined."""
+    fixed = result["rec2ftp"]["fixed"]
+    found = {way: 100 * share(result["ways"][way]["right"]) for way in WAYS}
+    found["Rec2FTP"] = 100 * result["rec2ftp"]["hits"] / fixed if fixed else math.nan
+    return found | {name: np.nanmean(np.array(values, float)) for name, values in result["layers"][at].items()}
