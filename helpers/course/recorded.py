@@ -31,7 +31,8 @@ def main(rest: list[str]) -> int:
         elif asked.agree:
             for each in found:
                 if each.name not in catalogue.COSTS:
-                    study.agree(each)
+                    with study.of_model(asked.model):
+                        study.agree(each)
         else:
             _record(found, asked)
     return 0

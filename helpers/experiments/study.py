@@ -276,7 +276,7 @@ def agree(study: Study) -> None:
         if code == study.code():
             continue
         with cache.bypassed():
-            again = study.measured(row["cell"])
+            again = study.measured(row["cell"], _MODEL.get())
         if difference := differs(row["result"], again["result"], study):
             raise CourseError(
                 f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
