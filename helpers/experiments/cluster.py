@@ -4,6 +4,7 @@ Dask hands them out, and hands them out again where a worker is lost. Rows are w
 them; a row says on which device and machine it was measured.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ _ONE_CELL = threading.Lock()  # finetuning changes the weights of the one model 
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
     """The cluster behind this scheduler. Raises CourseError where none answers."""
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs of a lost scheduler is said here
     try:
         client = Client(address, timeout=PATIENCE)
     except Exception as error:  # what Dask raises depends on what answers there
