@@ -1,33 +1,82 @@
-"""The verbs of recorded runs: measure what is missing, all of it anew, or one cell to see whether it still agrees."""
+"""The verbs of recorded runs: what is missing, measured; all of it anew; one cell, to see whether it still agrees."""
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
 
-from helpers import plots
-from helpers.experiments import attention_cost, catalogue, study
-from helpers.support import ROOT, CourseError
+from helpers import DEFAULT_MODEL, gpt, plots
+from helpers.experiments import attention_cost, catalogue, forecast, lines, study
+from helpers.support import ROOT, CourseError, cache
 
 MICROSCOPE = "microscope"  # a time that is printed, not recorded
 
 
 def main(rest: list[str]) -> int:
-    """`python -m helpers results [--again | --agree] [NAME …]`."""
+    """`python -m helpers results [options] [NAME …]`."""
+    asked = _parser().parse_args(rest)
+    found = [catalogue.find(name) for name in asked.names] or list(catalogue.STUDIES.values())
+    if asked.model != DEFAULT_MODEL:
+        found = _about_a_gpt(found, named=bool(asked.names))
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}", file=sys.stderr)
+        if asked.dry_run:
+            print(forecast.forecast(found, asked.model))
+        elif asked.keep:
+            print(forecast.apart(found, asked.model))
+        elif asked.agree:
+            for each in found:
+                if each.name not in catalogue.COSTS:
+                    with study.of_model(asked.model):
+                        study.agree(each)
+        else:
+            _record(found, asked)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m helpers results", description="measure what is not recorded yet")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(catalogue.STUDIES)}; all without any")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--again", action="store_true", help="measure every cell anew, and replace what was recorded")
     how.add_argument("--agree", action="store_true", help="measure one cell; if it agrees, older lines stand for it")
-    asked = parser.parse_args(rest)
-    for found in [catalogue.find(name) for name in asked.names] or catalogue.STUDIES.values():
-        if asked.agree and found.name not in catalogue.COSTS:
-            study.agree(found)
-        elif asked.again:
-            again(found)
-        elif not asked.agree:
-            found.record()
-    return 0
+    how.add_argument("--dry-run", action="store_true", help="measure nothing: cells, missing, hours and memory")
+    how.add_argument("--keep", action="store_true", help="measure nothing: lines of another plan, model or code, apart")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let a Dask cluster measure, as tcp://HOST:8786, where `dask scheduler` runs; one worker a device, in the "
+        "course's folder and in the same state of it: CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nthreads 1",
+    )
+    known = ", ".join(gpt.KNOWN)
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="NAME", help=f"record with another GPT: {known}, a folder, a hub name"
+    )
+    return parser
+
+
+def _about_a_gpt(found: list[study.Study], named: bool) -> list[study.Study]:
+    """Of these studies those for which the model makes a difference; all of them, where they were named."""
+    if named and (others := [each.name for each in found if not each.real]):
+        raise CourseError(f"{', '.join(others)}: not about a GPT, so --model changes nothing.\nRun it without --model.")
+    return [each for each in found if each.real]
+
+
+def _record(found: list[study.Study], asked: argparse.Namespace) -> None:
+    """Measure what is missing, or all anew; here or on a cluster."""
+    with ExitStack() as stack:
+        client = None
+        if asked.scheduler:
+            from helpers.experiments import cluster
+
+            client = stack.enter_context(cluster.connected(asked.scheduler))
+        for each in found:
+            measure = functools.partial(cluster.measured, client, each, asked.model) if client else None
+            (again if asked.again else study.Study.record)(each, asked.model, measure)
 
 
 def bench(rest: list[str]) -> int:
@@ -44,22 +93,34 @@ def bench(rest: list[str]) -> int:
     return 0
 
 
-def again(found: study.Study) -> None:
-    """Measure a study anew; what was recorded stays until all of it is measured."""
+def again(found: study.Study, model: str = DEFAULT_MODEL, measure: study.Measure | None = None) -> None:
+    """Measure a study anew with a model; what was recorded stays until all of it is measured."""
     kept = found.path.with_suffix(".before")
-    if found.path.exists() and not kept.exists():  # otherwise a run that was stopped goes on
-        found.path.rename(kept)
-    try:
-        found.record()
-    except BaseException:
-        print(
-            f"{found.name}: stopped. The former lines are kept in {kept.name}; the same command goes on.",
-            file=sys.stderr,
-        )
-        raise
-    kept.unlink(missing_ok=True)
+    with lines.held(found.path):
+        if found.path.exists() and not kept.exists():  # otherwise a run that was stopped goes on
+            found.path.rename(kept)
+        if found.real and not found.path.exists():
+            _keep_other_models(kept, found.path, model)
+        try:
+            found.record(model, measure)
+        except BaseException:
+            print(
+                f"{found.name}: stopped. The former lines are kept in {kept.name}; the same command goes on.",
+                file=sys.stderr,
+            )
+            raise
+        kept.unlink(missing_ok=True)
     if found is attention_cost.ATTENTION:
         draw_attention()
+
+
+def _keep_other_models(kept: Path, path: Path, model: str) -> None:
+    """The new file starts with what is not measured anew."""
+    others = [line for line in lines.read(kept) if line["from"].get("model") != model]
+    with cache.whole(path) as scratch:
+        scratch.touch()
+        for line in others:
+            lines.append(scratch, line)
 
 
 def draw_attention() -> None:

@@ -103,7 +103,7 @@ def lint() -> int:
 
 @verb(INSIDE)
 def results(rest: list[str]) -> int:
-    """measure what is not recorded yet [--again | --agree] [names]"""
+    """measure what is not recorded yet, here or on a cluster [--help] [names]"""
     from helpers.course import recorded
 
     return recorded.main(rest)

@@ -3,6 +3,9 @@
 python -m helpers results [NAME …]            measure what is not recorded yet
 python -m helpers results --again NAME …      measure all of it anew (benchmarks: other machines, other times)
 python -m helpers results --agree NAME …      measure one cell again; if it agrees, older lines stand for today's code
+python -m helpers results --dry-run NAME …    measure nothing: cells, missing, hours, memory
+python -m helpers results --keep NAME …       measure nothing: how many lines are of another plan, model or code
+--scheduler ADDRESS                           a Dask cluster measures; --model NAME: with another GPT
 """
 
 import difflib
@@ -41,4 +44,5 @@ def find(name: str) -> Study:
 
 
 if __name__ == "__main__":  # one cell, in a process of its own
-    print(json.dumps(find(sys.argv[1]).measured_here(json.loads(sys.argv[2])), ensure_ascii=False))
+    name, cell, model = sys.argv[1:]
+    print(json.dumps(find(name).measured_here(json.loads(cell), model), ensure_ascii=False))

@@ -2,7 +2,8 @@
 
 A line is appended whole; a run that was stopped goes on where it was: `python -m helpers results NAME`. What is read
 belongs to the current grid and model: a line at another rate or of another model is never averaged in. Of two lines of
-one cell today's code counts; a test fails where a line's code is neither today's nor listed in `older.json`.
+one cell today's code counts; a test fails where a line's code is neither today's nor listed in `older.json`. In a
+planned study a line of another plan or of such a code does not count at all.
 """
 
 import datetime
@@ -10,10 +11,15 @@ import functools
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +30,27 @@ import transformers
 from tqdm.auto import tqdm
 
 from helpers import DEFAULT_MODEL, gpt
+from helpers.experiments import lines
 from helpers.gpt import GPT
 from helpers.support import ROOT, CourseError, cache
 from helpers.support.provenance import code_hash
 
 FOLDER = ROOT / "data" / "results"
 PLAN = FOLDER / "plan.md"
+Measure = Callable[[list[dict]], Iterable[dict]]  # the lines of cells, in any order
 OLDER = FOLDER / "older.json"  # study: {hash in its lines: {"agrees with": hash, "why": …}}
+
+_MODEL = ContextVar("model", default=DEFAULT_MODEL)
+
+
+@contextmanager
+def of_model(name: str) -> Iterator[None]:
+    """Within, studies of the real GPT are about this model: their grids, their lines and their commands."""
+    former = _MODEL.set(name)
+    try:
+        yield
+    finally:
+        _MODEL.reset(former)
 
 
 @dataclass(frozen=True)
@@ -55,34 +75,67 @@ class Study:
 
     @property
     def command(self) -> str:
-        return f"python -m helpers results {self.name}"
+        other = self.real and _MODEL.get() != DEFAULT_MODEL
+        return f"python -m helpers results {self.name}" + f" --model {shlex.quote(_MODEL.get())}" * other
 
     def code(self) -> str:
         """The hash of today's code, as in the lines."""
         return code_hash(*self.covers, self.measure)[:12]
 
     def lines(self) -> list[dict]:
-        """All that is recorded, of whatever grid, model and code."""
-        return [json.loads(line) for line in _text(self.path).splitlines()]
+        """All that is recorded, of whatever grid, model and code; of a planned study only what counts."""
+        return self.counting() if self.planned else self.everything()
 
-    def rows(self, model: str = DEFAULT_MODEL, **where: object) -> list[dict]:
-        """The lines of the current grid, those whose cell says `where`, in the grid's order.
+    def everything(self) -> list[dict]:
+        """All that is recorded."""
+        return lines.read(self.path)
+
+    def counting(self) -> list[dict]:
+        """The lines of this model; in a planned study those of today's plan and code alone."""
+        return [line for line, _ in self._sorted_out(self.counts)[0]]
+
+    def _sorted_out(self, counts: Callable[[str], bool]) -> tuple[list[tuple[dict, str]], str]:
+        """Lines that may be used, each with what it differs in; and what others there are, which is also warned of."""
+        expected = self.expected()
+        pairs = [(line, differing(line, expected)) for line in self.everything()]
+        apart = Counter(what for _, what in pairs if what != "model" and not counts(what))
+        refused = ", ".join(f"{number} of another {what}" for what, number in apart.items())
+        if refused:
+            told = f"{self.path.name}: lines that do not count: {refused}"
+            warnings.warn(f"{told}.\nWhich and why: python -m helpers results --keep {self.name}", stacklevel=1)
+        return [pair for pair in pairs if counts(pair[1])], refused
+
+    def expected(self) -> dict[str, set[str]]:
+        """What a line says of its origin: this model, today's plan, today's code or one that agrees with it."""
+        listed, today = older().get(self.name, {}), self.code()
+        found = {"model": {_MODEL.get()}} if self.real else {}
+        found |= {"plan": {plan_hash()}} if self.planned else {}
+        return found | {"code": {today} | {code for code in listed if self.agrees(code) == today}}
+
+    def counts(self, differs_in: str) -> bool:
+        """Whether a line that differs in this ("model", "plan", "code" or "") may be used."""
+        return not differs_in or (differs_in == "code" and not self.planned)
+
+    def rows(self, model: str | None = None, **where: object) -> list[dict]:
+        """The lines of the current grid, those whose cell says `where`, in the grid's order; of this model or today's.
 
         Where a cell was measured by several codes, today's counts. Raises CourseError where nothing is recorded.
         """
-        found: dict[str, dict] = {}
-        for line in self.lines():
+        with of_model(model or _MODEL.get()):
+            return self._rows(where, self.counts)
+
+    def _rows(self, where: dict, counts: Callable[[str], bool]) -> list[dict]:
+        found, (pairs, refused) = {}, self._sorted_out(counts)
+        for line, differs_in in pairs:
             key = _key(line["cell"])
-            if self.real and line["from"]["model"] != model:
-                continue
-            if key not in found or self.agrees(line["from"].get("code")) == self.code():
+            if key not in found or not differs_in:
                 found[key] = line
-        cells = [cell for cell in self.cells() if where.items() <= cell.items()]
-        rows = [found[_key(cell)] for cell in cells if _key(cell) in found]
-        if not rows:
-            asked = ", ".join(f"{name} {value}" for name, value in where.items()) or "this grid"
-            raise CourseError(f"Nothing is recorded in {self.name!r} for {asked} yet.\nRun: {self.command}")
-        return rows
+        keys = [_key(cell) for cell in self.cells() if where.items() <= cell.items()]
+        if rows := [found[key] for key in keys if key in found]:
+            return rows
+        asked = ", ".join(f"{name} {value}" for name, value in where.items()) or "this grid"
+        asked += f" yet; lines that do not count: {refused}" if refused else " yet"
+        raise CourseError(f"Nothing is recorded in {self.name!r} for {asked}.\nRun: {self.command}")
 
     def frame(self, **where: object) -> pd.DataFrame:
         """The same as a table: a column for every key of cells and of results."""
@@ -102,38 +155,73 @@ class Study:
         part = f"; only {len(made)} of {whole} cells" if len(made) < whole else ""
         print(f"recorded {dates}: {models}, {devices}, {versions}; code {codes}{part}; again: {self.command}")
 
-    def record(self) -> None:
-        """Measure every cell that is not recorded yet."""
-        model = _course_gpt().name if self.real else ""
-        while missing := self.missing(model):  # what is still to do may depend on what was found
-            for cell in tqdm(missing, desc=self.name, unit="cell"):
-                line = json.dumps(self.measured(cell), ensure_ascii=False)
-                with self.path.open("a", encoding="utf-8") as out:
-                    out.write(line + "\n")
-        print(f"{self.name}: all {len(list(self.cells()))} cells are recorded in {self.path.relative_to(ROOT)}")
+    def record(self, model: str = DEFAULT_MODEL, measure: Measure | None = None) -> None:
+        """Measure every cell that is not recorded yet: here, or by what gives the lines of cells in any order."""
+        with lines.held(self.path):
+            name = course_gpt(model).name if self.real and measure is None else model
+            measure = measure or (lambda cells: (self.measured(cell, model) for cell in cells))
+            with of_model(name):
+                while missing := self.missing():  # what is still to do may depend on what was found
+                    for line in tqdm(measure(missing), desc=self.name, unit="cell", total=len(missing)):
+                        self._check(line)
+                        lines.append(self.path, line)
+                whole, path = len(list(self.cells())), os.path.relpath(self.path, ROOT)
+        print(f"{self.name}: all {whole} cells are recorded in {path}")
 
-    def missing(self, model: str = DEFAULT_MODEL) -> list[dict]:
+    def _check(self, line: dict) -> None:
+        """Raises CourseError for a line that would not count: it was measured by other code, plan or model."""
+        expected = self.expected()
+        if what := differing(line, expected):
+            raise CourseError(
+                f"{self.name}: a cell was measured with {what} {line['from'].get(what)}, not {min(expected[what])}.\n"
+                "Bring all machines to the same state of the course, then run the same command."
+            )
+
+    def missing(self, model: str | None = None) -> list[dict]:
         """The cells of the grid that are not recorded yet, of this model where it is about the real GPT."""
-        lines = [line for line in self.lines() if not self.real or line["from"]["model"] == model]
-        done = {_key(line["cell"]) for line in lines}
-        return [cell for cell in self.cells() if _key(cell) not in done]
+        with of_model(model or _MODEL.get()):
+            done = {_key(line["cell"]) for line in self.counting()}
+            return [cell for cell in self.cells() if _key(cell) not in done]
 
-    def measured(self, cell: dict) -> dict:
+    def measured(self, cell: dict, model: str = DEFAULT_MODEL) -> dict:
         """One line: the cell, its result, and where it comes from."""
-        return _in_a_process(self.name, cell) if self.alone else self.measured_here(cell)
+        return _in_a_process(self.name, cell, model) if self.alone else self.measured_here(cell, model)
 
-    def measured_here(self, cell: dict) -> dict:
+    def measured_here(self, cell: dict, model: str = DEFAULT_MODEL) -> dict:
         """The same, in this process."""
-        model, start = (_course_gpt() if self.real else None), time.perf_counter()
-        result = self.measure(*([model] if model else []), **cell)
-        seconds = {"seconds": round(time.perf_counter() - start, 1)}
-        return {"cell": cell, "result": result, "from": provenance(model, self) | result.pop("about", {}) | seconds}
+        network, start = (course_gpt(model) if self.real else None), time.perf_counter()
+        with of_model(network.name if network else model):
+            result = self.measure(*([network] if network else []), **cell)
+            seconds = {"seconds": round(time.perf_counter() - start, 1)}
+            return {
+                "cell": cell,
+                "result": result,
+                "from": provenance(network, self) | result.pop("about", {}) | seconds,
+            }
 
 
 @functools.cache
 def _course_gpt() -> GPT:
     """The course's own GPT, whatever else this machine has; loaded once in a process."""
     return gpt.load(DEFAULT_MODEL)
+
+
+@functools.cache
+def _other_gpt(name: str) -> GPT:
+    try:
+        return gpt.load(name)
+    except (ValueError, FileNotFoundError) as error:  # no such name; not on this machine
+        raise CourseError(str(error).replace(". Nearest", ".\nNearest")) from error
+
+
+def course_gpt(name: str) -> GPT:
+    """The model that a study is recorded with; loaded once in a process. Raises CourseError where it can't be had."""
+    return _course_gpt() if name == DEFAULT_MODEL else _other_gpt(name)
+
+
+def differing(line: dict, expected: dict[str, set[str]]) -> str:
+    """The first of "model", "plan" and "code" in which a line is not as expected; "" where it is."""
+    return next((what for what, known in expected.items() if str(line["from"].get(what)) not in known), "")
 
 
 def provenance(model: GPT | None, study: Study) -> dict:
@@ -182,13 +270,13 @@ def agree(study: Study) -> None:
 
     Raises CourseError where it does not: then the code changed the numbers, and they are to be recorded again.
     """
-    rows, listed = study.rows(), older()
+    rows, listed = study._rows({}, lambda differs_in: differs_in in ("", "code")), older()
     for row in _one_of_each_code([rows[study.steady], *rows]):
         code = str(row["from"].get("code"))
         if code == study.code():
             continue
         with cache.bypassed():
-            again = study.measured(row["cell"])
+            again = study.measured(row["cell"], _MODEL.get())
         if difference := differs(row["result"], again["result"], study):
             raise CourseError(
                 f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
@@ -228,9 +316,9 @@ def _one_of_each_code(rows: list[dict]) -> list[dict]:
     return list({row["from"].get("code"): row for row in reversed(rows)}.values())
 
 
-def _in_a_process(name: str, cell: dict) -> dict:
+def _in_a_process(name: str, cell: dict, model: str) -> dict:
     """One cell measured by a fresh Python."""
-    command = [sys.executable, "-m", "helpers.experiments.catalogue", name, json.dumps(cell)]
+    command = [sys.executable, "-m", "helpers.experiments.catalogue", name, json.dumps(cell), model]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise CourseError(f"{name}: the cell {cell} could not be measured.\n{done.stderr.strip()[-2000:]}")

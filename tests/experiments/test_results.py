@@ -34,7 +34,7 @@ EVIDENCE = {found.name for module in catalogue.EVIDENCE for found in module.STUD
 @EVERY
 def test_every_cell_of_the_grid_is_recorded_once_and_nothing_else(found):
     grid = [study._key(cell) for cell in found.cells()]
-    lines = [study._key(line["cell"]) for line in found.lines()]
+    lines = [study._key(line["cell"]) for line in found.counting()]  # of the default model
     assert len(grid) == len(set(grid))
     assert len(lines) == len(set(lines))
     assert set(lines) <= set(grid)
@@ -46,21 +46,21 @@ def test_a_planned_line_carries_the_hash_of_the_plan():
     for module in catalogue.EVIDENCE:
         for found in module.STUDIES:
             assert found.planned
-            assert {line["from"]["plan"] for line in found.lines()} <= {study.plan_hash()}
+            assert {line["from"]["plan"] for line in found.everything()} <= {study.plan_hash()}
 
 
 @EVERY
 def test_every_line_says_where_it_comes_from(found):
     needed = {"model", "versions", "device", "date", "command"}
     needed |= {"weights", "code", "seconds"} if found.name not in catalogue.COSTS else set()
-    for line in found.lines():
+    for line in found.everything():
         assert needed <= set(line["from"])
 
 
 @EVERY
 def test_every_line_is_of_todays_code_or_listed_with_its_reason(found):
     """Where it fails, the code that a study covers has changed: does a cell measured again agree?"""
-    codes, listed = {line["from"].get("code") for line in found.lines()}, study.older().get(found.name, {})
+    codes, listed = {line["from"].get("code") for line in found.everything()}, study.older().get(found.name, {})
     if found.name in catalogue.COSTS:  # a time belongs to the code and the machine of its day
         strange = {code for code in codes if code != found.code() and str(code) not in listed}
     else:
