@@ -5,7 +5,7 @@ predictor, passed through the same `icl` and `metrics`; or another statistic. On
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,7 +74,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights after a finetuning, and the queries of the tokens as each was last trained on."""
+    """Weights after a finetuning, and the queries of the tokens in the last pass."""
 
     weights: Weights
     queries: Float[Tensor, "training_tokens layers heads d_head"]
@@ -87,10 +87,10 @@ def finetune(model: GPT, task: Task, recipe: Recipe) -> Trained:
     answers = [len(icl.query_ids(model, replace(task, demos=()), demo)) for demo in task.demos]
     with gpt.trainable(model.network, weights):
         step = gpt.stepper(list(weights.values()), recipe.optimizer, recipe.lr)
-        for _ in range(recipe.passes):
-            places = queries.split([len(demo) for demo in demos])
+        places = queries.split([len(demo) for demo in demos])
+        for turn in range(1, recipe.passes + 1):
             for ids, place, answer in zip(demos, places, answers, strict=True):
-                with gpt.watch_training(model, place):
+                with gpt.watch_training(model, place) if turn == recipe.passes else nullcontext():
                     loss = token_losses(model, ids)[answer if recipe.answer_only else 0 :].mean()
                 step(_clipped(loss, list(weights.values()), recipe.clip))
         return Trained({name: weight.detach().clone() for name, weight in weights.items()}, queries)

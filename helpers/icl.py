@@ -338,6 +338,6 @@ def _ends_word(model: GPT, token: int) -> bool:
 
 
 def _key(model: GPT, task: Task, *how: object) -> tuple | None:
-    """Everything a prediction depends on; None where the model can't be known again."""
-    known = identity(model)
+    """Everything a prediction depends on; None where the model can't be known again, or nothing is kept."""
+    known = None if cache.is_bypassed() else identity(model)
     return known and (*how, task, known, code_hash("icl", "gpt"))

@@ -77,12 +77,17 @@ def bypassed() -> Iterator[None]:
         _BYPASSED.reset(former)
 
 
+def is_bypassed() -> bool:
+    """Whether nothing is read or kept here."""
+    return _BYPASSED.get()
+
+
 def remember(compute: Callable[[], dict], key: tuple | None) -> dict:
     """`compute()`, a dict of tensors, kept by content: `key` must hold everything that the result depends on.
 
     Without a key the result is neither read nor kept. An entry that can't be read is computed again and replaced.
     """
-    if key is None or _BYPASSED.get():
+    if key is None or is_bypassed():
         return compute()
     path = evaluation(key)
     kept = _read(path)

@@ -33,11 +33,9 @@ def known_rates() -> dict[str, dict]:
 
 
 def cells() -> Iterator[dict]:
-    """Every draw of the tasks whose rates are known, primary tasks first."""
-    known = known_rates()
-    for names in (plan.PRIMARY, plan.SECONDARY, plan.DESCRIPTIVE):
-        for seed in plan.SEEDS:
-            yield from ({"task": task, "seed": seed} | known[task] for task in names if task in known)
+    """Every draw of the tasks whose rates are known, task by task, primary tasks first."""
+    for task, found in known_rates().items():
+        yield from ({"task": task, "seed": seed} | found for seed in plan.SEEDS)
 
 
 def measure(model: GPT, task: str, seed: int, lr: float, matched: float) -> dict:
@@ -116,12 +114,12 @@ def other_predictors(draw: Draw) -> dict[str, str]:
 
 
 def kept(draw: Draw, found: dict[str, Predictions | None]) -> dict[str, Tensor]:
-    """What the residuals are taken of: outputs, and centred scores of the query's own tokens."""
+    """What the residuals are taken of: outputs, and centred scores of the query's own tokens; in half precision."""
     tensors = {}
     for way, p in {"in_context": draw.few, **found}.items():
         if p and way in ("in_context", *MATRICES):
-            tensors[f"{way} outputs"] = p.internals.outputs
-            tensors[f"{way} maps"] = controls.centred(p.internals.query_scores)
+            tensors[f"{way} outputs"] = p.internals.outputs.half()
+            tensors[f"{way} maps"] = controls.centred(p.internals.query_scores).half()
     return tensors
 
 
@@ -150,10 +148,10 @@ def matrices(model: GPT, task: str, lr: float, matched: float) -> dict:
     draws = [residuals(model, task, seed, lr, matched) for seed in plan.SEEDS]
     result: dict = {"outputs": {}, "maps": {}}
     for what, found in result.items():
-        few = controls.demonstration_residuals(torch.stack([draw[f"in_context {what}"] for draw in draws]))
+        few = controls.demonstration_residuals(torch.stack([draw[f"in_context {what}"].float() for draw in draws]))
         for way in MATRICES:
             if all(f"{way} {what}" in draw for draw in draws):
-                tuned = controls.demonstration_residuals(torch.stack([draw[f"{way} {what}"] for draw in draws]))
+                tuned = controls.demonstration_residuals(torch.stack([draw[f"{way} {what}"].float() for draw in draws]))
                 found[way] = rounded(controls.draw_similarities(few, tuned))
     return result
 
