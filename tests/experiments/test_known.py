@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import controls, regression
+from helpers import regression
 from helpers.experiments import study
-from helpers.experiments.evidence import known, worlds
+from helpers.experiments.evidence import contrasts, known, worlds
 from helpers.experiments.evidence.plan import SMALLEST
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}  # float32
@@ -88,30 +88,9 @@ def test_random_and_shuffled_finetunings_are_what_they_stand_beside(world):
     assert all(torch.equal(update, again[name]) for name, update in updates.items())
 
 
-def test_recovered_by_hand():
-    """Three thirds of two: a difference of 1 and of 0 where both kinds are there, and a third that says nothing."""
-    few, tuned = np.array([1, 0, 1, 1, 1, 0], bool), np.array([1, 0, 1, 0, 1, 1], bool)
-    assert known.recovered(few, tuned, np.arange(6.0)) == pytest.approx(0.5)
-    assert np.isnan(known.recovered(few, np.ones(6, bool), np.arange(6.0)))
-
-
-def test_a_margin_alone_gives_nothing_to_recover():
-    """Both are right where the margin is high: a difference over all queries, none within its thirds."""
-    high = np.repeat([False, False, True], 40)
-    rng = np.random.default_rng(0)
-    few, tuned = (np.where(high, rng.random(120) < 0.9, rng.random(120) < 0.1) for _ in range(2))
-    assert few[tuned].mean() - few[~tuned].mean() > 0.5
-    assert abs(known.recovered(few, tuned, np.repeat([0.0, 1.0, 2.0], 40))) < 0.2
-
-
 def test_the_step_leaves_the_weights_of_the_exact_form_as_they_were(world):
     """Why P4 as planned says nothing of a single layer: only errors depend on the rate, and keys do not."""
     torch.testing.assert_close(known.exact_weights(world, world.lr), known.exact_weights(world, 0.0))
-
-
-def test_a_claim_is_given_the_highest_rung_below_which_none_is_missing():
-    held = [(True, True, True), (True, False, True), (False, True, True), (True, True, False)]
-    assert list(map(known.reached, held)) == [3, 1, 0, 2]
 
 
 def found(own, others, random):
@@ -133,20 +112,6 @@ def test_rungs_from_numbers_with_a_known_answer(own, others, random, rungs):
     assert claim.effects() == pytest.approx(own - others, abs=0.02)
 
 
-def test_the_pvalue_of_one_world_is_that_of_the_shelf_and_three_worlds_say_more():
-    rng = np.random.default_rng(0)
-    matrices = 0.3 * np.eye(12) + 0.8 * rng.standard_normal((3, 12, 12))
-    alone = [known.pvalue(matrix[None]) for matrix in matrices]
-    assert alone == pytest.approx([controls.matching_pvalue(matrix) for matrix in matrices])
-    assert known.pvalue(matrices[[0, 0, 0]]) < alone[0]
-
-
-def test_an_interval_of_equal_numbers_is_the_number():
-    assert known.interval(np.full(4, 0.25)) == (0.25, 0.25, 0.25)
-    mean, low, high = known.interval(np.array([0.0, 1.0]))
-    assert (mean, high - low) == (0.5, pytest.approx(2 * 12.706 * 0.5, rel=1e-3))  # t of one degree of freedom
-
-
 @pytest.mark.parametrize("kind", known.MODELS)
 def test_a_cell_measured_again_is_what_was_recorded(kind):
     row = known.KNOWN.rows(kind=kind, common=1)[3]
@@ -161,14 +126,14 @@ def test_what_came_out_otherwise_is_what_the_docstring_says():
     assert verdicts["recency", 1, "P1"][1][0] == 5
     assert verdicts["recency", 1, "P2"][1][3] == 2
     found = known.claim("P2", "recency", 1)
-    assert known.interval((found.own - found.shuffled).mean(1))[1] > 0
+    assert contrasts.interval((found.own - found.shuffled).mean(1))[1] > 0
     assert f"{known.claim('P2', 'descender', 1).shuffled.mean():.2f}" == "0.97"
 
 
 def test_copiers_are_above_the_smallest_effect_of_interest_in_p2():
     """The limit of the contrast: it tells who depends on the demonstrations, not who descends on them."""
     for kind, common in (("nearest", 0), ("nearest", 1), ("recency", 1)):
-        assert known.interval(known.claim("P2", kind, common).effects())[1] > SMALLEST["P2"]
+        assert contrasts.interval(known.claim("P2", kind, common).effects())[1] > SMALLEST["P2"]
     for common in known.COMMON:
         trials = known.claim("P2", "nearest", common).trials()
         assert all(trial.rungs() == (True, True, True) for trial in trials)

@@ -35,17 +35,15 @@ permuted: expected 1 against 0 for the descender, in between for nearest, 0 for 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import and_
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 from torch import Tensor
 
 from helpers import controls, dual, metrics
+from helpers.experiments.evidence.contrasts import interval, matching_pvalue, reached, recovered
 from helpers.experiments.evidence.plan import KENDALL_QUERIES, MEASURABLE
 from helpers.experiments.evidence.worlds import DRAWS, MODELS, N, Outputs, Scores, Updates, World, random_world
 from helpers.experiments.study import Study
@@ -122,17 +120,6 @@ def recoveries(world: World, few: Outputs, tuned: dict[str, Outputs]) -> dict:
     }
 
 
-def recovered(few: Bool[np.ndarray, " n"], tuned: Bool[np.ndarray, " n"], margins: Float[np.ndarray, " n"]) -> float:
-    """P(few right | tuned right) − P(few right | tuned wrong), within thirds of the margin, by Mantel and Haenszel."""
-    differences, weights = [], []
-    for third in np.array_split(np.argsort(margins), 3):
-        yes, no = few[third][tuned[third]], few[third][~tuned[third]]
-        if len(yes) and len(no):
-            differences.append(yes.mean() - no.mean())
-            weights.append(len(yes) * len(no) / len(third))
-    return float(np.average(differences, weights=weights)) if weights else float("nan")
-
-
 def output_similarities(world: World, few: Outputs, tuned: dict[str, Outputs]) -> dict:
     """P2: cosines of demonstration residuals; for the rungs, of updates without their part along zero-shot's."""
     residuals = [controls.demonstration_residuals(out)[:, :, None] for out in (few, tuned["finetuned"])]
@@ -199,7 +186,7 @@ class Claim:
     def rungs(self) -> tuple[bool, bool, bool]:
         """Above random updates, above shuffled targets, own draw above other draws: what the worlds say together."""
         differences = (np.nanmean(self.own - control, axis=0) for control in (self.random, self.shuffled))
-        return (*(interval(found)[1] > 0 for found in differences), pvalue(self.matrices) <= STRICTEST)
+        return (*(interval(found)[1] > 0 for found in differences), matching_pvalue(self.matrices) <= STRICTEST)
 
     def trials(self) -> Iterator["Claim"]:
         """The worlds of one trial after the other."""
@@ -216,30 +203,6 @@ def claim(name: str, kind: str, common: int) -> Claim:
     matrices, random, shuffled = (np.array([p[w] for p in parts], float) for w in ("matrix", "random", "shuffled"))
     own = matrices.diagonal(axis1=1, axis2=2) if name == "P1" else np.array([part["finetuned"] for part in parts])
     return Claim(np.array([row["cell"]["seed"] // TOGETHER for row in found]), matrices, own, random, shuffled)
-
-
-def pvalue(matrices: Float[np.ndarray, "worlds draws draws"], permutations: int = 10_000, seed: int = 0) -> float:
-    """(eq. 5.4) over several worlds, the columns of each permuted apart."""
-    rng, rows = np.random.default_rng(seed), np.arange(matrices.shape[1])
-    drawn = [rng.permuted(np.tile(rows, (permutations, 1)), axis=1) for _ in matrices]
-    means = np.nanmean([np.nanmean(matrix[rows, d], axis=1) for matrix, d in zip(matrices, drawn, strict=True)], axis=0)
-    own = np.nanmean(np.nanmean(matrices.diagonal(axis1=1, axis2=2), axis=1))
-    return float(((means >= own - 1e-12).sum() + 1) / (permutations + 1))
-
-
-def reached(held: tuple[bool, ...]) -> int:
-    """The highest rung below which none is missing."""
-    return sum(accumulate(held, and_))
-
-
-def interval(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
-    """The mean, and its two-sided 95 % t interval: the mean itself where all values are equal; nan is left out."""
-    values = values[~np.isnan(values)]
-    mean = float(np.mean(values))
-    if not np.ptp(values):
-        return mean, mean, mean
-    low, high = stats.ttest_1samp(values, 0).confidence_interval()
-    return mean, float(low), float(high)
 
 
 def verdicts() -> dict[tuple[str, int, str], tuple[int, Counter]]:

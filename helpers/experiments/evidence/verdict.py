@@ -1,0 +1,181 @@
+"""What the rows of the plan say so far, as tables: python -m helpers.experiments.evidence.verdict"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from helpers.experiments.accuracy import share
+from helpers.experiments.evidence import contrasts, plan
+from helpers.experiments.evidence.contrasts import CLAIMS, interval
+from helpers.experiments.evidence.core import CORE
+from helpers.experiments.evidence.others import CAUSAL, COMPETENT, DOSE, JITTER, RANDOM
+from helpers.experiments.evidence.recovery import BEST, RECOVERY
+from helpers.experiments.tables import markdown, minus, with_interval
+from helpers.support import CourseError
+
+CONTROLS = ("random", "random, as long", "not finetuned", "shuffled", "mlp")
+SERIES = ("rho", "sim_aou", "sim_aou tangential", "sim_am", "sim_am updates", "kendall")
+NOTHING = "not measured yet"
+WAYS = ("zero_shot", "in_context", "finetuned", "matched", "in_context flipped", "finetuned flipped", "shuffled", "mlp")
+
+
+def verdict() -> str:
+    """The four claims: effect of the own draw, p-values, finetuning above each control, and the rung."""
+    rows = []
+    for claim, found in contrasts.verdicts().items():
+        each = found.contrast
+        above = {f"above {name}": _or_none(found.above.get(name)) for name in CONTROLS}
+        rows.append(
+            {"claim": f"{claim} {CLAIMS[claim]}", "own − other draws": _or_none(each.effect())}
+            | {"p": _pvalue(found.pvalue), "after Holm": _pvalue(found.adjusted)}
+            | above
+            | {"rung": contrasts.reached(found.rungs()) if each.by_task else "not measurable"}
+            | {"smallest effect of interest": f"{plan.SMALLEST[claim]:.2f}: {each.against_smallest()}"}
+        )
+    return _table(rows)
+
+
+def by_task() -> str:
+    """The own draw minus the others, task by task, at both rates; intervals over the twelve draws."""
+    rows = []
+    for claim in CLAIMS:
+        for way in ("finetuned", "matched"):
+            row = {"claim": f"{claim} {CLAIMS[claim]}", "rate": "stable" if way == "finetuned" else "matched"}
+            for task in plan.TASKS:
+                row[task] = _tried(lambda claim=claim, way=way, task=task: _task_effect(claim, way, task))
+            rows.append(row)
+    return _table(rows)
+
+
+def _task_effect(claim: str, way: str, task: str) -> str:
+    found = contrasts.contrast(claim, way, (task,)).by_task
+    if task not in found:
+        number, distinct = contrasts.events(task, way)
+        return f"not measurable ({number} events, {distinct} queries)"
+    return with_interval(interval(found[task]), 3, "+")
+
+
+def levels() -> str:
+    """What was measured at the same draw, of every way: means over draws and layers."""
+    rows = []
+    for task in plan.TASKS:
+        draws = [row["result"]["layers"] for row in _rows(CORE, task=task)]
+        for way in dict.fromkeys(way for draw in draws for way in draw):
+            values = {name: [_mean(draw.get(way, {}).get(name)) for draw in draws] for name in SERIES}
+            rows.append({"task": task, "draws": len(draws), "way": way} | {n: _figure(v) for n, v in values.items()})
+    return _table(rows)
+
+
+def accuracies() -> str:
+    """Right answers, label bias removed, and raw; intervals over draws. Does accuracy follow a flip?"""
+    rows = []
+    for task in plan.TASKS:
+        draws = [row["result"]["ways"] for row in _rows(CORE, task=task)]
+        for way in WAYS if draws else ():
+            marks = [draw[way] for draw in draws if draw[way]]
+            kinds = (np.array([share(found[kind]) for found in marks]) for kind in ("calibrated", "right"))
+            shown, raw = (interval(values) for values in kinds)
+            rows.append({"task": task, "way": way, "draws": len(marks), "right": with_interval(shown)})
+            rows[-1]["raw"] = with_interval(raw)
+    return _table(rows)
+
+
+def kendall() -> str:
+    """P4's τ in its other forms: finetuned and not finetuned; intervals over draws."""
+    rows = []
+    for task in plan.TASKS:
+        draws = [row["result"]["layers"] for row in _rows(CORE, task=task)]
+        for name in ("kendall", "kendall examples", "kendall exact", "kendall exact within") if draws else ():
+            ways = {w: np.array([_mean(d.get(w, {}).get(name)) for d in draws]) for w in ("finetuned", "not finetuned")}
+            figures = {way: with_interval(interval(values), 3, "+") for way, values in ways.items()}
+            paired = interval(ways["finetuned"] - ways["not finetuned"])
+            rows.append({"task": task, "τ": name} | figures | {"difference": with_interval(paired, 3, "+")})
+    return _table(rows)
+
+
+def others() -> str:
+    """Blocks 4 to 7: right answers and the measurements, means over the draws measured."""
+    rows = []
+    for study in (DOSE, JITTER, COMPETENT, RANDOM, CAUSAL):
+        groups: dict[tuple, list[dict]] = {}
+        for row in _rows(study):
+            cell = {name: value for name, value in row["cell"].items() if name != "seed"}
+            groups.setdefault(tuple(cell.items()), []).append(row["result"])
+        for cell, found in sorted(groups.items(), key=str):
+            shares = {
+                way: _figure([share(r["ways"][way]["calibrated"]) if r["ways"][way] else np.nan for r in found])
+                for way in ("zero_shot", "in_context", "finetuned")
+            }
+            values = {name: _figure([_mean((r["layers"] or {}).get(name)) for r in found]) for name in SERIES}
+            how = ", ".join(f"{name} {value}" for name, value in cell)
+            rows.append({"block": study.name, "cell": how, "draws": len(found)} | shares | values)
+    return _table(rows)
+
+
+def best_of() -> str:
+    """`mr` as the paper did it: the best of all rates and draws, chosen on the queries that are reported."""
+    tried = [row["result"]["finetuned"] for row in _rows(BEST)]
+    every = [share(found["calibrated"]) for found in tried if found]
+    if not every:
+        return NOTHING
+    planned = [share(row["result"]["finetuned"]["calibrated"]) for row in _rows(RECOVERY, task="mr")]
+    row = {"tried": len(tried), "best": f"{max(every):.3f}", "median": f"{np.median(every):.3f}"}
+    return _table([row | {"at the rate of the plan, mean over its draws": _figure(planned)}])
+
+
+TABLES = (verdict, by_task, accuracies, levels, kendall, others, best_of)
+
+
+def _table(rows: list[dict]) -> str:
+    return markdown(pd.DataFrame(rows)) if rows else NOTHING
+
+
+def _rows(study: object, **where: object) -> list[dict]:
+    """The rows there are; none where nothing is recorded yet."""
+    try:
+        return study.rows(**where)
+    except CourseError:
+        return []
+
+
+def _tried(shown: Callable[[], str]) -> str:
+    try:
+        return shown()
+    except CourseError:
+        return NOTHING
+
+
+def _mean(series: Iterable[float | None] | None) -> float:
+    return float("nan") if series is None else float(np.nanmean(np.array(series, dtype=float)))
+
+
+def _figure(values: Sequence[float]) -> str | None:
+    """A mean over draws; None where nothing is defined."""
+    values = np.array(values, dtype=float)
+    return None if np.isnan(values).all() else minus(f"{np.nanmean(values):.3f}")
+
+
+def _or_none(found: tuple[float, float, float] | None) -> str | None:
+    return None if found is None or np.isnan(found[0]) else with_interval(found, 3, "+")
+
+
+def _pvalue(p: float) -> str | None:
+    return None if np.isnan(p) else f"{p:.4f}"
+
+
+def main() -> int:
+    """Print every table, or those named."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is nan
+        for table in TABLES:
+            if sys.argv[1:] and table.__name__ not in sys.argv[1:]:
+                continue
+            print(f"\n**{table.__doc__.strip()}**\n\n{_tried(table)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
