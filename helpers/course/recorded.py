@@ -19,9 +19,9 @@ MICROSCOPE = "microscope"  # a time that is printed, not recorded
 def main(rest: list[str]) -> int:
     """`python -m helpers results [options] [NAME …]`."""
     asked = _parser().parse_args(rest)
-    found = [catalogue.find(name) for name in asked.names] or list(catalogue.STUDIES.values())
+    found = catalogue.chosen(asked.names)
     if asked.model != DEFAULT_MODEL:
-        found = _about_a_gpt(found, named=bool(asked.names))
+        found = _about_a_gpt(found, named=any(name in catalogue.STUDIES for name in asked.names))
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}", file=sys.stderr)
         if asked.dry_run:
@@ -30,8 +30,8 @@ def main(rest: list[str]) -> int:
             print(forecast.apart(found, asked.model))
         elif asked.agree:
             for each in found:
-                if each.name not in catalogue.COSTS:
-                    with study.of_model(asked.model):
+                with study.of_model(asked.model):
+                    if each.name not in catalogue.COSTS and (asked.names or each.counting()):
                         study.agree(each)
         else:
             _record(found, asked)
@@ -40,7 +40,12 @@ def main(rest: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m helpers results", description="measure what is not recorded yet")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(catalogue.STUDIES)}; all without any")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join((*catalogue.STUDIES, *catalogue.GROUPS))}; all without any",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--again", action="store_true", help="measure every cell anew, and replace what was recorded")
     how.add_argument("--agree", action="store_true", help="measure one cell; if it agrees, older lines stand for it")

@@ -6,6 +6,8 @@ python -m helpers results --agree NAME …      measure one cell again; if it ag
 python -m helpers results --dry-run NAME …    measure nothing: cells, missing, hours, memory
 python -m helpers results --keep NAME …       measure nothing: how many lines are of another plan, model or code
 --scheduler ADDRESS                           a Dask cluster measures; --model NAME: with another GPT
+
+`evidence` stands for all studies of the plan; with COURSE_SMALL=FOLDER in the environment they are small, to try them.
 """
 
 import difflib
@@ -32,6 +34,7 @@ MEASURED = (accuracy, inside, one_step, patching, pretrained, momentum, depth)
 EVIDENCE = (rates, core, recovery, others, orders, vectors, known, paper)  # as planned; the paper on its own models
 TIMED = (attention_cost, momentum_cost, evaluation_cost)  # seconds and bytes: another run gives others
 STUDIES = {study.name: study for module in (*MEASURED, *EVIDENCE, *TIMED) for study in module.STUDIES}
+GROUPS = {"evidence": tuple(study.name for module in EVIDENCE for study in module.STUDIES)}
 COSTS = tuple(study.name for module in TIMED for study in module.STUDIES)
 
 
@@ -41,6 +44,12 @@ def find(name: str) -> Study:
         near = difflib.get_close_matches(name, STUDIES, n=3, cutoff=0.4) or sorted(STUDIES)
         raise CourseError(f"There is no study called {name!r}.\nNearest: {', '.join(near)}")
     return STUDIES[name]
+
+
+def chosen(names: list[str]) -> list[Study]:
+    """The studies of these names and groups; all without any."""
+    every = [found for name in names for found in GROUPS.get(name, (name,))]
+    return [find(name) for name in dict.fromkeys(every)] or list(STUDIES.values())
 
 
 if __name__ == "__main__":  # one cell, in a process of its own

@@ -35,10 +35,12 @@ from helpers.gpt import GPT
 from helpers.support import ROOT, CourseError, cache
 from helpers.support.provenance import code_hash
 
-FOLDER = ROOT / "data" / "results"
-PLAN = FOLDER / "plan.md"
+SMALL = os.environ.get("COURSE_SMALL", "")  # try the evidence out: small grids, recorded in this folder
+RESULTS = ROOT / "data" / "results"
+FOLDER = Path(SMALL) if SMALL else RESULTS
+PLAN = RESULTS / "plan.md"
 Measure = Callable[[list[dict]], Iterable[dict]]  # the lines of cells, in any order
-OLDER = FOLDER / "older.json"  # study: {hash in its lines: {"agrees with": hash, "why": …}}
+OLDER = RESULTS / "older.json"  # study: {hash in its lines: {"agrees with": hash, "why": …}}
 
 _MODEL = ContextVar("model", default=DEFAULT_MODEL)
 
@@ -67,6 +69,7 @@ class Study:
     tolerance: float = 2e-3  # relative and absolute, of its numbers: what another machine's rounding makes of them
     rounded: tuple[str, ...] = ()  # names in a result that rounding decides, on any code: not compared
     planned: bool = False  # its lines carry the hash of data/results/plan.md
+    models: tuple[str, ...] = ()  # those it is about, where not about any real GPT: for others nothing is measured
     about: str = "linear self-attention, drawn and trained by the seed"  # the model, where it isn't the real GPT
 
     @property
@@ -160,6 +163,8 @@ class Study:
         with lines.held(self.path):
             name = course_gpt(model).name if self.real and measure is None else model
             measure = measure or (lambda cells: (self.measured(cell, model) for cell in cells))
+            if self.models and name not in self.models:
+                return print(f"{self.name}: nothing to measure for {name}: it is about {' and '.join(self.models)}")
             with of_model(name):
                 while missing := self.missing():  # what is still to do may depend on what was found
                     for line in tqdm(measure(missing), desc=self.name, unit="cell", total=len(missing)):
@@ -180,6 +185,8 @@ class Study:
     def missing(self, model: str | None = None) -> list[dict]:
         """The cells of the grid that are not recorded yet, of this model where it is about the real GPT."""
         with of_model(model or _MODEL.get()):
+            if self.models and _MODEL.get() not in self.models:
+                return []
             done = {_key(line["cell"]) for line in self.counting()}
             return [cell for cell in self.cells() if _key(cell) not in done]
 

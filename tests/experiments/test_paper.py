@@ -190,6 +190,16 @@ WRITTEN = {
 }
 
 
+def test_a_run_with_a_model_of_the_paper_measures_every_cell_and_with_another_none(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "FOLDER", tmp_path)
+    monkeypatch.setattr(study, "ROOT", tmp_path)
+    PAPER.record("fairseq-1.3b", lambda cells: (line | {"cell": cell} for cell in cells))
+    assert len(PAPER.path.read_text().splitlines()) == 42
+    assert "all 42 cells are recorded" in capsys.readouterr().out
+    PAPER.record(DEFAULT_MODEL, lambda cells: pytest.fail("measured"))
+    assert "nothing to measure for smollm2-135m" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("task", DATA)
 def test_a_prompt_is_the_papers_and_its_demonstrations_the_first_of_the_shuffled_training_set(online, task):
     pattern, labels = WRITTEN[task]

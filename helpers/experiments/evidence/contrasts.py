@@ -1,7 +1,7 @@
 """The four primary contrasts of the plan, their rungs and the verdict: from recorded rows alone, without a model.
 
 S[s, t] compares in-context learning with draw s and finetuning on draw t; d_s is its own draw minus the other draws.
-An interval is over the twelve draws, d_s averaged over the tasks.
+An interval is over the draws (twelve), d_s averaged over the tasks.
 """
 
 from collections.abc import Iterable

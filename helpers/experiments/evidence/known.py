@@ -46,10 +46,10 @@ from helpers import controls, dual, metrics
 from helpers.experiments.evidence.contrasts import interval, matching_pvalue, reached, recovered
 from helpers.experiments.evidence.plan import KENDALL_QUERIES, MEASURABLE
 from helpers.experiments.evidence.worlds import DRAWS, MODELS, N, Outputs, Scores, Updates, World, random_world
-from helpers.experiments.study import Study
+from helpers.experiments.study import SMALL, Study
 from helpers.experiments.tables import markdown, minus, with_interval
 
-WORLDS, COMMON = range(24), (0, 1)  # seeds; length of the inputs' common part, the rest being 1
+WORLDS, COMMON = range(3 if SMALL else 24), (0, 1)  # seeds; length of the inputs' common part, the rest being 1
 RUNGS = ("random", "shuffled", "other draws")
 TOGETHER = 3  # worlds, as the plan has three primary tasks
 STRICTEST = 0.05 / 4  # the first step of Holm over the plan's four p-values

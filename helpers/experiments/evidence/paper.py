@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from helpers import DEFAULT_MODEL, icl, metrics
+from helpers import icl, metrics
 from helpers.experiments.accuracy import WAYS, marks_and_loss, share
 from helpers.experiments.inside import per_layer
 from helpers.experiments.study import Study
@@ -240,18 +240,8 @@ def joined(parts: list[Predictions]) -> Predictions:
     return Predictions(*(torch.cat([getattr(part, name) for part in parts]) for name in ("scores", "right", "gold")))
 
 
-@dataclass(frozen=True)
-class PaperStudy(Study):
-    """A study of the paper's own models: for any other there is nothing to measure, and nothing is fetched."""
-
-    models: tuple[str, ...] = tuple(LEARNING_RATES)
-
-    def missing(self, model: str = DEFAULT_MODEL) -> list[dict]:
-        return super().missing(model) if model in self.models else []
-
-
 DECIDES = ("icl", "gpt", "tasks", "metrics", draw, _example, fitted, measured, look, joined, marks_and_loss, per_layer)
-PAPER = PaperStudy("evidence_paper", cells, redo, DECIDES, real=True, planned=True)
+PAPER = Study("evidence_paper", cells, redo, DECIDES, real=True, planned=True, models=tuple(LEARNING_RATES))
 STUDIES = (PAPER,)
 
 

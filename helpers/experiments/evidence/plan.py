@@ -1,9 +1,15 @@
-"""What data/results/plan.md fixed before anything was measured, as constants, and its draws."""
+"""What data/results/plan.md fixed before anything was measured, as constants, and its draws.
 
+With COURSE_SMALL=FOLDER in the environment all is small: to see in minutes that every block runs on a machine or model.
+"""
+
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 
 from helpers import tasks
 from helpers.experiments.accuracy import shots
+from helpers.experiments.study import SMALL
 from helpers.tasks import Task
 
 PRIMARY, SECONDARY, DESCRIPTIVE = ("antonym", "source-letters", "subj"), ("past", "capital"), ("mr",)
@@ -31,3 +37,24 @@ def development(task: str, seed: int) -> Task:
         drawn = tasks.load(task, shots(task), seed, queries=50, split="train")
         return replace(drawn, queries=tuple(query for query in drawn.queries if query not in drawn.demos))
     return replace(drawn, queries=drawn.queries[seen:])
+
+
+# --- Small
+
+
+def cut(drawing: Callable[..., Task]) -> Callable[..., Task]:
+    """The same draw with three demonstrations of every label, or six, and eight queries."""
+
+    @functools.wraps(drawing)
+    def small(*arguments: object, **options: object) -> Task:
+        task = drawing(*arguments, **options)
+        kinds = [[demo for demo in task.demos if demo.label == label] for label in task.labels]
+        few = [demo for kind in kinds for demo in kind[:3]] or task.demos[:6]
+        return replace(task, demos=tuple(few), queries=task.queries[:8])
+
+    return small
+
+
+if SMALL:
+    SEEDS, DEV_SEEDS, MEASURABLE = SEEDS[:3], DEV_SEEDS[:1], (2, 2)
+    draw, development = cut(draw), cut(development)

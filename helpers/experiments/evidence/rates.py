@@ -1,5 +1,6 @@
 """Block 1 of the plan: the rate that is best and stable, and the one at which both updates are equally long."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -57,8 +58,19 @@ STUDIES = (RATES,)
 
 def _found(task: str) -> dict[tuple, dict]:
     """Every result on a task by rate, seed and millionths."""
-    lines = [line for line in RATES.lines() if line["cell"]["task"] == task]
-    return {tuple(line["cell"][name] for name in ("lr", "seed", "millionths")): line["result"] for line in lines}
+    state = RATES.path.stat() if RATES.path.exists() else None
+    origin = tuple((what, *sorted(known)) for what, known in RATES.expected().items())
+    return _read(RATES.path, state and (state.st_mtime_ns, state.st_size), origin).get(task, {})
+
+
+@functools.lru_cache(maxsize=2)
+def _read(*_: object) -> dict[str, dict[tuple, dict]]:
+    """All lines that count, by task: read again where the file or what counts has changed."""
+    found: dict[str, dict[tuple, dict]] = {}
+    for line in RATES.lines():
+        key = tuple(line["cell"][name] for name in ("lr", "seed", "millionths"))
+        found.setdefault(line["cell"]["task"], {})[key] = line["result"]
+    return found
 
 
 def ranking(task: str) -> list[float]:

@@ -1,5 +1,6 @@
 """What the rows of the plan say so far, as tables: python -m helpers.experiments.evidence.verdict"""
 
+import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -7,12 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers import DEFAULT_MODEL
 from helpers.experiments.accuracy import share
 from helpers.experiments.evidence import contrasts, plan
 from helpers.experiments.evidence.contrasts import CLAIMS, interval
 from helpers.experiments.evidence.core import CORE
 from helpers.experiments.evidence.others import CAUSAL, COMPETENT, DOSE, JITTER, RANDOM
 from helpers.experiments.evidence.recovery import BEST, RECOVERY
+from helpers.experiments.study import of_model
 from helpers.experiments.tables import markdown, minus, with_interval
 from helpers.support import CourseError
 
@@ -39,7 +42,7 @@ def verdict() -> str:
 
 
 def by_task() -> str:
-    """The own draw minus the others, task by task, at both rates; intervals over the twelve draws."""
+    """The own draw minus the others, task by task, at both rates; intervals over the draws."""
     rows = []
     for claim in CLAIMS:
         for way in ("finetuned", "matched"):
@@ -51,6 +54,8 @@ def by_task() -> str:
 
 
 def _task_effect(claim: str, way: str, task: str) -> str:
+    if claim == "P1" and task in plan.SECONDARY:
+        return "not planned"
     found = contrasts.contrast(claim, way, (task,)).by_task
     if task not in found:
         number, distinct = contrasts.events(task, way)
@@ -90,9 +95,9 @@ def kendall() -> str:
         draws = [row["result"]["layers"] for row in _rows(CORE, task=task)]
         for name in ("kendall", "kendall examples", "kendall exact", "kendall exact within") if draws else ():
             ways = {w: np.array([_mean(d.get(w, {}).get(name)) for d in draws]) for w in ("finetuned", "not finetuned")}
-            figures = {way: with_interval(interval(values), 3, "+") for way, values in ways.items()}
+            figures = {way: _or_none(interval(values)) for way, values in ways.items()}
             paired = interval(ways["finetuned"] - ways["not finetuned"])
-            rows.append({"task": task, "τ": name} | figures | {"difference": with_interval(paired, 3, "+")})
+            rows.append({"task": task, "τ": name} | figures | {"difference": _or_none(paired)})
     return _table(rows)
 
 
@@ -167,13 +172,16 @@ def _pvalue(p: float) -> str | None:
 
 
 def main() -> int:
-    """Print every table, or those named."""
-    with warnings.catch_warnings():
+    """Print every table, or those named, of the default model or another."""
+    parser = argparse.ArgumentParser("python -m helpers.experiments.evidence.verdict", description="print the tables")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(t.__name__ for t in TABLES)}")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="as it was recorded")
+    asked = parser.parse_args()
+    with warnings.catch_warnings(), of_model(asked.model):
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is nan
         for table in TABLES:
-            if sys.argv[1:] and table.__name__ not in sys.argv[1:]:
-                continue
-            print(f"\n**{table.__doc__.strip()}**\n\n{_tried(table)}")
+            if not asked.tables or table.__name__ in asked.tables:
+                print(f"\n**{table.__doc__.strip()}**\n\n{_tried(table)}")
     return 0
 
 

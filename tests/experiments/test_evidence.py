@@ -1,0 +1,98 @@
+"""The plan's blocks from end to end: a small grid of all of them with a tiny model, and what the real rows say."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tiny import family
+
+from helpers import icl
+from helpers.experiments.evidence import contrasts, core, plan, recovery, verdict
+from helpers.support import ROOT
+
+WORDS = ("antonym", "past", "capital")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A tiny model in a folder, and every block of the plan measured with it, small, by the command of the README."""
+    home, folder = (tmp_path_factory.mktemp(name) for name in ("small", "tiny"))
+    model = family("llama", max_position_embeddings=8192)
+    model.network.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+
+    def run(*arguments, of=("--model", folder)):
+        command = [sys.executable, "-m", *map(str, arguments), *map(str, of)]
+        env = os.environ | {"COURSE_SMALL": str(home), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    run("helpers", "results", "evidence")
+    run("helpers", "results", "evidence_known", of=())
+    return home, run
+
+
+def test_a_small_grid_of_everything_is_measured_by_one_command(small):
+    home, run = small
+    table = run("helpers", "results", "evidence", "--dry-run").splitlines()
+    rows = [line.split() for line in table if line.strip().startswith("evidence_")]
+    assert {row[3] for row in rows} == {"0"}, table  # nothing is missing
+    assert sum(int(row[1]) for row in rows if row[0] != "evidence_paper") > 300
+    written = {path.stem: path.read_text().splitlines() for path in home.glob("*.jsonl")}
+    assert {name: len(lines) for name, lines in written.items() if name != "evidence_known"} == {
+        row[0]: int(row[1]) for row in rows if row[0] != "evidence_paper"
+    }
+    before = {path: path.stat().st_mtime_ns for path in home.glob("*.jsonl")}
+    run("helpers", "results", "evidence")
+    assert before == {path: path.stat().st_mtime_ns for path in home.glob("*.jsonl")}
+
+
+def test_every_control_of_the_core_gave_numbers(small):
+    home, _ = small
+    for line in map(json.loads, (home / "evidence_core.jsonl").read_text().splitlines()):
+        layers, ways = line["result"]["layers"], line["result"]["ways"]
+        assert {*verdict.WAYS, "random", "random, as long"} <= ways.keys()
+        for way in ("finetuned", "matched", "mlp", "random", "random, as long"):
+            for name in ("rho", "sim_aou", "sim_aou tangential", "sim_am updates", "kendall"):
+                assert np.isfinite(np.array(layers[way][name], float)).all(), (line["cell"], way, name)
+        others = line["result"]["others"]
+        assert set(others) == (set() if line["cell"]["task"] in WORDS else {"bias only", "bag of words"})
+
+
+def test_the_verdict_is_given_from_the_small_rows(small):
+    _, run = small
+    shown = run("helpers.experiments.evidence.verdict", "verdict", "by_task")
+    for claim, name in contrasts.CLAIMS.items():
+        assert shown.count(f"| {claim} {name} |") == 3
+    assert verdict.NOTHING not in shown
+    assert "not planned" in shown
+
+
+# --- What is recorded of the real model
+
+
+@pytest.mark.parametrize("task", [task for task in plan.TASKS if task not in WORDS])
+def test_the_labels_that_the_margins_rest_on_are_those_that_were_marked(task):
+    """Scores of every label and marks stand in a row: the best label is the right one exactly where it says so."""
+    rows = core.CORE.counting()
+    drawn = [(row["result"]["ways"]["zero_shot"], 100) for row in rows if row["cell"]["task"] == task][:2]
+    rows = [row for row in recovery.RECOVERY.counting() if row["cell"]["task"] == task]
+    drawn += [(row["result"]["zero_shot"], recovery.QUERIES.get(task, 400)) for row in rows[:2]]
+    if not drawn:
+        pytest.skip("no row of this task yet")
+    for found, queries in drawn:
+        gold, scores = np.array(contrasts.gold_labels(task, queries)), np.array(found["scores"])
+        assert len(scores) == len(gold) == len(found["right"])
+        for marks, table in ((found["right"], scores), (found["calibrated"], _calibrated(scores))):
+            near = np.sort(table, 1)[:, -1] - np.sort(table, 1)[:, -2] < 1e-3  # written with few digits
+            assert (((table.argmax(1) == gold) == (np.array(list(marks)) == "1")) | near).all()
+            assert near.mean() < 0.1
+
+
+def _calibrated(scores):
+    return icl.calibrate(torch.tensor(scores, dtype=torch.float64)).numpy()
