@@ -27,7 +27,7 @@ def small(tmp_path_factory):
 
     def run(*arguments, of=("--model", folder)):
         command = [sys.executable, "-m", *map(str, arguments), *map(str, of)]
-        env = os.environ | {"COURSE_SMALL": str(home), "PYTHONPATH": str(ROOT)}
+        env = os.environ | {"COURSE_SMALL": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
@@ -42,7 +42,7 @@ def test_a_small_grid_of_everything_is_measured_by_one_command(small):
     table = run("helpers", "results", "evidence", "--dry-run").splitlines()
     rows = [line.split() for line in table if line.strip().startswith("evidence_")]
     assert {row[3] for row in rows} == {"0"}, table  # nothing is missing
-    assert sum(int(row[1]) for row in rows if row[0] != "evidence_paper") > 300
+    assert sum(int(row[1]) for row in rows if row[0] != "evidence_paper") > 200
     written = {path.stem: path.read_text().splitlines() for path in home.glob("*.jsonl")}
     assert {name: len(lines) for name, lines in written.items() if name != "evidence_known"} == {
         row[0]: int(row[1]) for row in rows if row[0] != "evidence_paper"
@@ -59,7 +59,8 @@ def test_every_control_of_the_core_gave_numbers(small):
         assert {*verdict.WAYS, "random", "random, as long"} <= ways.keys()
         for way in ("finetuned", "matched", "mlp", "random", "random, as long"):
             for name in ("rho", "sim_aou", "sim_aou tangential", "sim_am updates", "kendall"):
-                assert np.isfinite(np.array(layers[way][name], float)).all(), (line["cell"], way, name)
+                later = np.array(layers[way][name], float)[1:]  # no MLP stands before the first layer's attention
+                assert np.isfinite(later).all(), (line["cell"], way, name)
         others = line["result"]["others"]
         assert set(others) == (set() if line["cell"]["task"] in WORDS else {"bias only", "bag of words"})
 

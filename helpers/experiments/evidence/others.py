@@ -10,17 +10,19 @@ from helpers.experiments.accuracy import marks_and_loss, share
 from helpers.experiments.evidence import plan, ways
 from helpers.experiments.evidence.core import CODE, known_rates
 from helpers.experiments.evidence.ways import Draw
-from helpers.experiments.study import Study
+from helpers.experiments.study import SMALL, Study
 from helpers.gpt import GPT
 from helpers.support import cache
 from helpers.tasks import Task
 
-FEW = plan.SEEDS[:3]  # draws of the blocks that cost much
+FEW = plan.SEEDS[: 1 if SMALL else 3]  # draws of the blocks that cost much
 OPTIMIZERS = {  # of competent finetuning: what learns, how, and the rates tried
     "adam, keys and values": ({"optimizer": "adam"}, (1e-4, 3e-4, 1e-3, 3e-3)),
     "adam, all": ({"optimizer": "adam", "learns": "all"}, (3e-5, 1e-4, 3e-4, 1e-3)),
     "clipped sgd": ({"clip": 1.0}, (0.01, 0.03, 0.1, 0.3)),
 }
+if SMALL:
+    OPTIMIZERS = {how: (options, tried[:2]) for how, (options, tried) in OPTIMIZERS.items()}
 PASSES = 8
 
 
@@ -136,7 +138,7 @@ def untrained(model: GPT, task: str, seed: int, lr: float, embeddings: bool) -> 
 
 def causal_cells() -> Iterator[dict]:
     known = primary_rates()
-    for seed in plan.SEEDS[:4]:
+    for seed in plan.SEEDS[: 1 if SMALL else 4]:
         yield from ({"task": task, "seed": seed, "lr": found["lr"]} for task, found in known.items())
 
 
