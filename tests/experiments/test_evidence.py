@@ -11,7 +11,9 @@ import torch
 from tiny import family
 
 from helpers import icl
-from helpers.experiments.evidence import contrasts, core, plan, recovery, verdict
+from helpers.experiments import study
+from helpers.experiments.accuracy import marks_and_loss
+from helpers.experiments.evidence import contrasts, core, others, plan, recovery, verdict
 from helpers.support import ROOT
 
 WORDS = ("antonym", "past", "capital")
@@ -97,3 +99,28 @@ def test_the_labels_that_the_margins_rest_on_are_those_that_were_marked(task):
 
 def _calibrated(scores):
     return icl.calibrate(torch.tensor(scores, dtype=torch.float64)).numpy()
+
+
+def test_blocks_that_read_the_same_prompt_agree():
+    """Zero-shot and in context, right or wrong and loss, were measured anew in every block, on several machines."""
+    found = {}
+    for each in (core.CORE, others.DOSE, others.JITTER, others.CAUSAL, others.COMPETENT):
+        for row in each.counting():
+            for way in ("zero_shot", "in_context"):
+                found.setdefault((row["cell"]["task"], row["cell"]["seed"], way), []).append(row["result"]["ways"][way])
+    repeated = {key: rows for key, rows in found.items() if len(rows) > 1}
+    assert repeated
+    for key, (first, *rest) in repeated.items():
+        kept = {name: first[name] for name in ("right", "loss")}
+        for other in rest:
+            assert not study.differs(kept, other, core.CORE), key
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("task", ["antonym", "source-letters"])
+def test_a_recorded_prompt_read_again_gives_what_was_recorded(real, task):
+    [row] = [row for row in core.CORE.counting() if row["cell"]["task"] == task and row["cell"]["seed"] == 111]
+    drawn = plan.draw(task, 111)
+    for way, predict in (("zero_shot", icl.zero_shot), ("in_context", icl.in_context)):
+        recorded = {name: row["result"]["ways"][way][name] for name in ("right", "calibrated", "loss")}
+        assert not study.differs(recorded, marks_and_loss(predict(real, drawn)), core.CORE), way
