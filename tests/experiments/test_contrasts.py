@@ -60,6 +60,18 @@ def test_an_interval_of_equal_numbers_is_the_number():
     assert (mean, high - low) == (0.5, pytest.approx(2 * 12.706 * 0.5, rel=1e-3))  # t of one degree of freedom
 
 
+def test_one_number_has_no_interval():
+    mean, low, high = contrasts.interval(np.array([0.3, np.nan]))
+    assert mean == 0.3
+    assert np.isnan([low, high]).all()
+
+
+def test_a_task_without_a_number_at_a_draw_counts_as_much_as_the_others():
+    found = contrasts.over_tasks([np.array([1.0, np.nan, 1.0]), np.array([0.0, 3.0, 0.0])])
+    assert found.mean() == pytest.approx((1 + 1) / 2)
+    assert found[1] - found[0] == pytest.approx(2.5)  # 2 of the second task alone, against 0 and −1 averaged
+
+
 def test_holm_by_hand():
     """Smallest times four, next times three and no smaller than the one before; an unmeasurable one counts as 1."""
     assert contrasts.holm([0.02, 0.01, float("nan"), 0.5]) == pytest.approx([0.06, 0.04, 1.0, 1.0])
@@ -100,6 +112,8 @@ class World:
         for name, level in self.levels.items():
             other = self.rng.random(queries) < few.mean()
             found[name] = way(np.where(self.rng.random(queries) < level, few, other))
+        for answered in found.values():
+            answered.setdefault("scores", found["zero_shot"]["scores"])
         return found
 
     def layers(self):
@@ -109,9 +123,12 @@ class World:
 
         return {name: series(level) for name, level in self.levels.items()}
 
-    def matrix(self):
+    def matrix(self, what):
         noise = 0.02 * self.rng.normal(size=(12, 12, LAYERS))
-        return (0.2 + (self.levels["finetuned"] - 0.2) * np.eye(12)[..., None] + noise).tolist()
+        found = 0.2 + (self.levels["finetuned"] - 0.2) * np.eye(12)[..., None] + noise
+        if what == "maps":
+            found[..., 0] = np.eye(12)  # rounding, which P3 leaves out
+        return found.tolist()
 
 
 @pytest.fixture
@@ -127,7 +144,7 @@ def recorded(tmp_path, monkeypatch):
             (recovery.RECOVERY, lambda cell: world.answers(cell["seed"] - 100, 400)),
             (
                 core.MATRIX,
-                lambda cell: {what: {w: world.matrix() for w in core.MATRICES} for what in ("outputs", "maps")},
+                lambda cell: {what: {w: world.matrix(what) for w in core.MATRICES} for what in ("outputs", "maps")},
             ),
         ):
             origin = {"model": "smollm2-135m", "plan": study.plan_hash(), "code": each.code()}
@@ -187,6 +204,16 @@ def test_a_draw_that_is_missing_is_said(recorded):
     with pytest.raises(CourseError, match="5 of 12 draws of 'antonym'"):
         contrasts.contrast("P4")
     assert verdict.by_task().splitlines()[-1].count("not measured yet") >= 5
+
+
+def test_a_way_that_overflowed_in_a_draw_is_left_out_and_said(recorded):
+    recorded(World(0.8, 0.1, 0.1))
+    [first, *rest] = core.MATRIX.path.read_text().splitlines()
+    line = json.loads(first)
+    del line["result"]["outputs"]["matched"]
+    core.MATRIX.path.write_text("\n".join([json.dumps(line), *rest]) + "\n")
+    assert list(contrasts.contrast("P2", "matched").by_task) == list(plan.PRIMARY[1:])
+    assert "numbers overflowed" in verdict.by_task()
 
 
 def test_every_table_has_a_row_for_what_is_recorded(recorded):

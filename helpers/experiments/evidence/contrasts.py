@@ -1,7 +1,7 @@
 """The four primary contrasts of the plan, their rungs and the verdict: from recorded rows alone, without a model.
 
-S[s, t] compares in-context learning with draw s and finetuning on draw t; d_s is its own draw minus the other draws.
-An interval is over the draws (twelve), d_s averaged over the tasks.
+S[s, t] compares in-context learning with draw s and finetuning on draw t; d_s is its own draw minus the other draws,
+for P4 finetuned minus not finetuned. Intervals are over the draws (twelve), d_s averaged over the tasks.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,7 @@ from helpers.support import CourseError
 
 CLAIMS = {"P1": "Rec2FTP", "P2": "SimAOU", "P3": "SimAM", "P4": "Kendall"}
 INSIDE = {"P2": "outputs", "P3": "maps"}  # of what the residuals are
+FIRST = {"maps": 1, "sim_am updates": 1}  # the first layer that is read; else all
 LEVELS = {"P2": "sim_aou tangential", "P3": "sim_am updates", "P4": "kendall"}  # M of the rungs, as recorded
 RUNGS = {1: ("random",), 2: ("shuffled", "mlp")}  # controls that finetuning has to be above
 BESIDE = ("random, as long",)  # shown beside the rungs
@@ -47,15 +48,23 @@ def recovered(few: Bool[np.ndarray, " n"], tuned: Bool[np.ndarray, " n"], margin
 
 
 def interval(values: Float[np.ndarray, " n"]) -> tuple[float, float, float]:
-    """The mean, and its two-sided 95 % t interval: the mean itself where all values are equal; nan is left out."""
+    """The mean, and its two-sided 95 % t interval: the mean itself where all are equal; nan left out, nan of one."""
     values = values[~np.isnan(values)]
-    if not len(values):
-        return (float("nan"),) * 3
-    mean = float(np.mean(values))
+    mean = float(np.mean(values)) if len(values) else float("nan")
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
     if not np.ptp(values):
         return mean, mean, mean
     low, high = stats.ttest_1samp(values, 0).confidence_interval()
     return mean, float(low), float(high)
+
+
+def over_tasks(values: Iterable[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
+    """One number a draw, whose mean is the mean of the tasks' means, also where some tasks have no number at a draw."""
+    rows = np.array(list(values))
+    means = np.nanmean(rows, axis=1, keepdims=True)
+    draws = np.nanmean(rows - means, axis=0)
+    return draws - np.nanmean(draws) + np.nanmean(means)
 
 
 def matching_pvalue(matrices: Float[np.ndarray, "tasks draws draws"], permutations: int = 10_000) -> float:
@@ -93,11 +102,7 @@ class Contrast:
 
     def effect(self) -> tuple[float, float, float]:
         """Mean over the tasks, and its interval over the draws."""
-        return interval(self.over_tasks())
-
-    def over_tasks(self) -> Values:
-        """d_s, averaged over the tasks; nan where there is none."""
-        return np.nanmean(list(self.by_task.values()), axis=0) if self.by_task else np.full(len(plan.SEEDS), np.nan)
+        return interval(over_tasks(self.by_task.values()) if self.by_task else np.array([]))
 
     def pvalue(self) -> float:
         """One-sided: columns permuted, or for P4 a t-test over the draws; nan where nothing could be measured."""
@@ -105,7 +110,8 @@ class Contrast:
             return float("nan")
         if self.matrices:
             return matching_pvalue(np.array(list(self.matrices.values())))
-        return float(stats.ttest_1samp(self.over_tasks(), 0, alternative="greater").pvalue)
+        values = over_tasks(self.by_task.values())
+        return float(stats.ttest_1samp(values, 0, alternative="greater", nan_policy="omit").pvalue)
 
     def against_smallest(self) -> str:
         """Where the interval lies beside the smallest effect of interest."""
@@ -115,14 +121,23 @@ class Contrast:
 
 
 def contrast(claim: str, way: str = "finetuned", tasks: Iterable[str] = plan.PRIMARY) -> Contrast:
-    """A primary contrast as planned, or of "matched" finetuning, or of other tasks; CourseError where draws lack."""
+    """A primary contrast as planned, or of "matched" finetuning, or of other tasks; CourseError where draws lack.
+
+    Without the tasks on which P1 can't be measured or, for P2 and P3, the way's numbers overflowed in a draw.
+    """
     if claim == "P4":
-        return Contrast(claim, {t: level(claim, t, way) - level(claim, t, "not finetuned") for t in tasks}, {})
+        return Contrast(claim, {task: _learned(task, way) for task in tasks}, {})
     if claim == "P1":
         matrices = {task: recovery_matrix(task, way) for task in tasks if measurable(task, way)}
     else:
-        matrices = {task: residual_matrix(task, INSIDE[claim], way) for task in tasks}
+        found = {task: residual_matrix(task, INSIDE[claim], way) for task in tasks}
+        matrices = {task: matrix for task, matrix in found.items() if matrix is not None}
     return Contrast(claim, {task: own_minus_other(matrix) for task, matrix in matrices.items()}, matrices)
+
+
+def _learned(task: str, way: str) -> Values:
+    """P4: τ(finetuned) − τ(not finetuned), over the layers in which both are defined."""
+    return np.nanmean(series("P4", task, way) - series("P4", task, "not finetuned"), axis=1)
 
 
 def own_minus_other(matrix: Matrix) -> Values:
@@ -139,10 +154,15 @@ def all_draws(study: Study, task: str) -> list[dict]:
     return [row["result"] for row in rows]
 
 
-def residual_matrix(task: str, what: str, way: str) -> Matrix:
-    """P2 and P3: cosines of demonstration residuals (eq. 5.3), mean over layers."""
+def residual_matrix(task: str, what: str, way: str) -> Matrix | None:
+    """P2 and P3: cosines of demonstration residuals (eq. 5.3), mean over layers; None where numbers overflowed.
+
+    P3 without the first layer, whose scores of the query on itself no demonstration can change.
+    """
     [row] = MATRIX.rows(task=task)
-    return np.nanmean(np.array(row["result"][what][way], dtype=float), axis=-1)
+    if way not in row["result"][what]:
+        return None
+    return np.nanmean(np.array(row["result"][what][way], dtype=float)[..., FIRST.get(what, 0) :], axis=-1)
 
 
 # --- P1: right and wrong
@@ -183,10 +203,10 @@ def gold_labels(task: str, queries: int) -> list[int]:
 
 
 def recovery_answers(task: str) -> list[Answers]:
-    """Of every draw, on up to 400 queries."""
+    """Of every draw, on up to 400 queries; zero-shot, which has no draw, is the first row's for all."""
     draws = all_draws(recovery.RECOVERY, task)
-    gold = gold_labels(task, recovery.QUERIES.get(task, 400))
-    return [Answers.of(ways, gold) for ways in draws]
+    gold, zero_shot = gold_labels(task, recovery.QUERIES.get(task, 400)), draws[0]["zero_shot"]
+    return [Answers.of(ways | {"zero_shot": zero_shot}, gold) for ways in draws]
 
 
 def recovery_matrix(task: str, way: str) -> Matrix:
@@ -214,14 +234,17 @@ def measurable(task: str, way: str = "finetuned") -> bool:
 # --- Rungs
 
 
-def level(claim: str, task: str, way: str, aligned: bool = False) -> Values:
-    """M of a way at every draw; nan where its numbers overflowed."""
+def series(claim: str, task: str, way: str, aligned: bool = False) -> Float[np.ndarray, "draws layers"]:
+    """M of a way at every draw and layer (P1 has none: one number); nan where its numbers overflowed."""
     draws = all_draws(CORE, task)
     if claim == "P1":
         gold = gold_labels(task, 100)
-        return np.array([_recovered_or_nothing(Answers.of(draw["ways"], gold), way) for draw in draws])
+        return np.array([[_recovered_or_nothing(Answers.of(draw["ways"], gold), way)] for draw in draws])
     name = LEVELS[claim] + " aligned" * aligned
-    return np.array([_over_layers(draw["layers"].get(way, {}).get(name)) for draw in draws])
+    found = [draw["layers"].get(way, {}).get(name) for draw in draws]
+    layers = max((len(row) for row in found if row), default=1)
+    every = np.array([row or [float("nan")] * layers for row in found], dtype=float)
+    return every[:, FIRST.get(LEVELS[claim], 0) :]
 
 
 def _recovered_or_nothing(found: Answers, way: str) -> float:
@@ -231,15 +254,11 @@ def _recovered_or_nothing(found: Answers, way: str) -> float:
     return float(np.nan_to_num(recovered(found.few, found.tuned[way], found.margins)))
 
 
-def _over_layers(series: list[float | None] | None) -> float:
-    return float("nan") if series is None else float(np.nanmean(np.array(series, dtype=float)))
-
-
 def above(claim: str, control: str, tasks: Iterable[str] = plan.PRIMARY) -> Values:
-    """M(finetuned) − M(control) at every draw, averaged over the tasks."""
+    """M(finetuned) − M(control) at every draw, over the layers in which both are defined, averaged over the tasks."""
     aligned = claim == "P4" and control == "shuffled"
-    pairs = [[level(claim, task, way, aligned) for way in ("finetuned", control)] for task in tasks]
-    return np.nanmean([own - other for own, other in pairs], axis=0)
+    pairs = [[series(claim, task, way, aligned) for way in ("finetuned", control)] for task in tasks]
+    return over_tasks(np.nanmean(own - other, axis=1) for own, other in pairs)
 
 
 def rung_controls(claim: str, rung: int) -> tuple[str, ...]:
@@ -271,7 +290,6 @@ def verdicts(tasks: Iterable[str] = plan.PRIMARY) -> dict[str, Verdict]:
     for (claim, each), pvalue, adjusted in zip(found.items(), pvalues, holm(pvalues), strict=True):
         names = [*(control for rung in RUNGS for control in rung_controls(claim, rung)), *BESIDE]
         differences = {control: above(claim, control, list(each.by_task)) for control in names} if each.by_task else {}
-        nothing = np.full(len(plan.SEEDS), np.nan)
-        lower = {control: interval(differences.get(control, nothing)) for control in names}
+        lower = {control: interval(differences.get(control, np.array([]))) for control in names}
         result[claim] = Verdict(each, pvalue, adjusted, lower)
     return result

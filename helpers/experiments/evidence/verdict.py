@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from helpers import DEFAULT_MODEL
 from helpers.experiments.accuracy import share
@@ -17,6 +18,7 @@ from helpers.experiments.evidence.others import CAUSAL, COMPETENT, DOSE, JITTER,
 from helpers.experiments.evidence.recovery import BEST, RECOVERY
 from helpers.experiments.study import of_model
 from helpers.experiments.tables import markdown, minus, with_interval
+from helpers.icl import calibrate
 from helpers.support import CourseError
 
 CONTROLS = ("random", "random, as long", "not finetuned", "shuffled", "mlp")
@@ -26,13 +28,17 @@ WAYS = ("zero_shot", "in_context", "finetuned", "matched", "in_context flipped",
 
 
 def verdict() -> str:
-    """The four claims: effect of the own draw, p-values, finetuning above each control, and the rung."""
+    """The four claims on the primary tasks: the planned contrast, finetuning above each control, and the rung.
+
+    The contrast: own draw minus other draws; P4's: finetuned minus not finetuned. The matched rate is in no test.
+    """
     rows = []
     for claim, found in contrasts.verdicts().items():
-        each = found.contrast
+        each, matched = found.contrast, contrasts.contrast(claim, "matched")
         above = {f"above {name}": _or_none(found.above.get(name)) for name in CONTROLS}
         rows.append(
-            {"claim": f"{claim} {CLAIMS[claim]}", "own − other draws": _or_none(each.effect())}
+            {"claim": f"{claim} {CLAIMS[claim]}", "tasks": ", ".join(each.by_task), "contrast": _or_none(each.effect())}
+            | {"at the matched rate": _or_none(matched.effect())}
             | {"p": _pvalue(found.pvalue), "after Holm": _pvalue(found.adjusted)}
             | above
             | {"rung": contrasts.reached(found.rungs()) if each.by_task else "not measurable"}
@@ -42,7 +48,7 @@ def verdict() -> str:
 
 
 def by_task() -> str:
-    """The own draw minus the others, task by task, at both rates; intervals over the draws."""
+    """The same contrasts task by task, at both rates; intervals over the draws."""
     rows = []
     for claim in CLAIMS:
         for way in ("finetuned", "matched"):
@@ -58,13 +64,15 @@ def _task_effect(claim: str, way: str, task: str) -> str:
         return "not planned"
     found = contrasts.contrast(claim, way, (task,)).by_task
     if task not in found:
+        if claim != "P1":
+            return "numbers overflowed"
         number, distinct = contrasts.events(task, way)
         return f"not measurable ({number} events, {distinct} queries)"
-    return with_interval(interval(found[task]), 3, "+")
+    return _or_none(interval(found[task])) or "undefined"
 
 
 def levels() -> str:
-    """What was measured at the same draw, of every way: means over draws and layers."""
+    """What was measured at the same draw, of every way: means over draws, and over the layers where it is defined."""
     rows = []
     for task in plan.TASKS:
         draws = [row["result"]["layers"] for row in _rows(CORE, task=task)]
@@ -75,7 +83,7 @@ def levels() -> str:
 
 
 def accuracies() -> str:
-    """Right answers, label bias removed, and raw; intervals over draws. Does accuracy follow a flip?"""
+    """Right answers, label bias removed, and raw; answers right by the flipped labels; intervals over draws."""
     rows = []
     for task in plan.TASKS:
         draws = [row["result"]["ways"] for row in _rows(CORE, task=task)]
@@ -83,9 +91,19 @@ def accuracies() -> str:
             marks = [draw[way] for draw in draws if draw[way]]
             kinds = (np.array([share(found[kind]) for found in marks]) for kind in ("calibrated", "right"))
             shown, raw = (interval(values) for values in kinds)
-            rows.append({"task": task, "way": way, "draws": len(marks), "right": with_interval(shown)})
-            rows[-1]["raw"] = with_interval(raw)
+            rows.append({"task": task, "way": way, "draws": len(marks), "right": _or_none(shown, 2, "")})
+            rows[-1] |= {"raw": _or_none(raw, 2, ""), "as flipped": _or_none(_as_flipped(task, marks), 2, "")}
     return _table(rows)
+
+
+def _as_flipped(task: str, marks: list[dict]) -> tuple[float, float, float]:
+    """Answers, label bias removed, that are the label after the right one; free answers have none."""
+    number = len(marks[0]["scores"][0])
+    if number == 1:
+        return interval(np.array([]))
+    after = (np.array(contrasts.gold_labels(task, 100)) + 1) % number
+    scores = [calibrate(torch.tensor(found["scores"], dtype=torch.float64)).numpy() for found in marks]
+    return interval(np.array([(each.argmax(1) == after).mean() for each in scores]))
 
 
 def kendall() -> str:
@@ -126,7 +144,8 @@ def best_of() -> str:
     every = [share(found["calibrated"]) for found in tried if found]
     if not every:
         return NOTHING
-    planned = [share(row["result"]["finetuned"]["calibrated"]) for row in _rows(RECOVERY, task="mr")]
+    found = [row["result"]["finetuned"] for row in _rows(RECOVERY, task="mr")]
+    planned = [share(way["calibrated"]) for way in found if way]
     row = {"tried": len(tried), "best": f"{max(every):.3f}", "median": f"{np.median(every):.3f}"}
     return _table([row | {"at the rate of the plan, mean over its draws": _figure(planned)}])
 
@@ -163,8 +182,11 @@ def _figure(values: Sequence[float]) -> str | None:
     return None if np.isnan(values).all() else minus(f"{np.nanmean(values):.3f}")
 
 
-def _or_none(found: tuple[float, float, float] | None) -> str | None:
-    return None if found is None or np.isnan(found[0]) else with_interval(found, 3, "+")
+def _or_none(found: tuple[float, float, float] | None, digits: int = 3, sign: str = "+") -> str | None:
+    """A mean with its interval, where one draw gives any."""
+    if found is None or np.isnan(found[0]):
+        return None
+    return minus(f"{found[0]:{sign}.{digits}f}") if np.isnan(found[1]) else with_interval(found, digits, sign)
 
 
 def _pvalue(p: float) -> str | None:
