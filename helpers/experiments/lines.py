@@ -1,5 +1,6 @@
 """The lines of a results file: read as far as they are whole, appended whole or not at all, by one run at a time."""
 
+import functools
 import json
 import os
 import warnings
@@ -15,22 +16,32 @@ PARTS = ("cell", "result", "from")
 
 
 def read(path: Path) -> list[dict]:
-    """Every whole line of a file; none where there is no file.
+    """Every whole line of a file, not to be changed; none where there is no file.
 
     Broken lines are named in one warning. A half last line is left out: a run was stopped there, or writes it now.
     """
+    if not path.exists():
+        return []
+    state = path.stat()
+    found, broken = _lines(path, (state.st_mtime_ns, state.st_size, state.st_ino))
+    if broken:
+        todo = "Mend or delete what is broken there: until then it is as if it were not recorded."
+        warnings.warn(f"{path}: {', '.join(broken)}; the other lines are used.\n{todo}", stacklevel=2)
+    return list(found)
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(path: Path, state: tuple[int, ...]) -> tuple[list[dict], list[str]]:
+    """Whole lines, and what is wrong with the others; read again when the file has changed."""
     found, broken = [], []
-    texts = path.read_bytes().split(b"\n") if path.exists() else []
+    texts = path.read_bytes().split(b"\n")
     for number, text in enumerate(texts, 1):
         line = _parsed(text)
         if isinstance(line, dict):
             found.append(line)
         elif text.strip() and number < len(texts):
             broken.append(f"line {number} {line}")
-    if broken:
-        todo = "Mend or delete what is broken there: until then it is as if it were not recorded."
-        warnings.warn(f"{path}: {', '.join(broken)}; the other lines are used.\n{todo}", stacklevel=2)
-    return found
+    return found, broken
 
 
 def _parsed(text: bytes) -> dict | str:
