@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from helpers import DEFAULT_MODEL, gpt, plots
-from helpers.experiments import attention_cost, catalogue, forecast, lines, study
+from helpers.experiments import agreement, attention_cost, catalogue, forecast, lines, small, study
+from helpers.experiments.small import SMALL
 from helpers.support import ROOT, CourseError, cache
 
 MICROSCOPE = "microscope"  # a time that is printed, not recorded
@@ -19,9 +20,11 @@ MICROSCOPE = "microscope"  # a time that is printed, not recorded
 def main(rest: list[str]) -> int:
     """`python -m helpers results [options] [NAME …]`."""
     asked = _parser().parse_args(rest)
-    found = catalogue.chosen(asked.names)
+    if SMALL:
+        small.check()
+    found = _small(asked) if SMALL else catalogue.chosen(asked.names)
     if asked.model != DEFAULT_MODEL:
-        found = _about_a_gpt(found, named=any(name in catalogue.STUDIES for name in asked.names))
+        found = _about_a_gpt(found, asked.names)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}", file=sys.stderr)
         if asked.dry_run:
@@ -31,8 +34,8 @@ def main(rest: list[str]) -> int:
         elif asked.agree:
             for each in found:
                 with study.of_model(asked.model):
-                    if each.name not in catalogue.COSTS and (asked.names or each.counting()):
-                        study.agree(each)
+                    if each.name not in catalogue.COSTS and (each.name in asked.names or each.counting()):
+                        agreement.agree(each, asked.model)
         else:
             _record(found, asked)
     return 0
@@ -64,9 +67,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _about_a_gpt(found: list[study.Study], named: bool) -> list[study.Study]:
-    """Of these studies those for which the model makes a difference; all of them, where they were named."""
-    if named and (others := [each.name for each in found if not each.real]):
+def _small(asked: argparse.Namespace) -> list[study.Study]:
+    """What is asked for of the studies that have a small grid. Raises CourseError for others."""
+    found = catalogue.chosen(asked.names or ["evidence"])
+    if others := [each.name for each in found if each.name not in catalogue.GROUPS["evidence"]]:
+        raise CourseError(f"With COURSE_SMALL there is no {', '.join(others)}.\nUnset it, or name `evidence`.")
+    if asked.agree:
+        raise CourseError("With COURSE_SMALL nothing can be compared with what is recorded.\nUnset it for --agree.")
+    return found
+
+
+def _about_a_gpt(found: list[study.Study], names: list[str]) -> list[study.Study]:
+    """Of these studies those for which the model makes a difference. Raises CourseError where others were named."""
+    if others := [each.name for each in found if not each.real and each.name in names]:
         raise CourseError(f"{', '.join(others)}: not about a GPT, so --model changes nothing.\nRun it without --model.")
     return [each for each in found if each.real]
 
@@ -100,8 +113,13 @@ def bench(rest: list[str]) -> int:
 
 def again(found: study.Study, model: str = DEFAULT_MODEL, measure: study.Measure | None = None) -> None:
     """Measure a study anew with a model; what was recorded stays until all of it is measured."""
-    kept = found.path.with_suffix(".before")
+    kept = found.path.with_suffix(f".{cache.digest(model)[:8]}.before" if found.real else ".before")
     with lines.held(found.path):
+        if others := [path.name for path in found.path.parent.glob(f"{found.name}.*before") if path != kept]:
+            raise CourseError(
+                f"{found.name}: --again with another model was stopped, and its former lines lie in {others[0]}.\n"
+                "Run that command again first: it goes on."
+            )
         if found.path.exists() and not kept.exists():  # otherwise a run that was stopped goes on
             found.path.rename(kept)
         if found.real and not found.path.exists():
@@ -109,10 +127,8 @@ def again(found: study.Study, model: str = DEFAULT_MODEL, measure: study.Measure
         try:
             found.record(model, measure)
         except BaseException:
-            print(
-                f"{found.name}: stopped. The former lines are kept in {kept.name}; the same command goes on.",
-                file=sys.stderr,
-            )
+            kept_there = f"The former lines are kept in {kept.name}; the" if kept.exists() else "The"
+            print(f"{found.name}: stopped. {kept_there} same command goes on.", file=sys.stderr)
             raise
         kept.unlink(missing_ok=True)
     if found is attention_cost.ATTENTION:

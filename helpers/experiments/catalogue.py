@@ -41,7 +41,7 @@ COSTS = tuple(study.name for module in TIMED for study in module.STUDIES)
 def find(name: str) -> Study:
     """A study by name; CourseError with the nearest names where there is none."""
     if name not in STUDIES:
-        near = difflib.get_close_matches(name, STUDIES, n=3, cutoff=0.4) or sorted(STUDIES)
+        near = difflib.get_close_matches(name, [*STUDIES, *GROUPS], n=3, cutoff=0.4) or sorted(STUDIES)
         raise CourseError(f"There is no study called {name!r}.\nNearest: {', '.join(near)}")
     return STUDIES[name]
 

@@ -8,6 +8,7 @@ planned study a line of another plan or of such a code does not count at all.
 
 import datetime
 import functools
+import inspect
 import json
 import os
 import platform
@@ -23,21 +24,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 import transformers
 from tqdm.auto import tqdm
 
 from helpers import DEFAULT_MODEL, gpt
-from helpers.experiments import lines
+from helpers.experiments import lines, small
 from helpers.gpt import GPT
 from helpers.support import ROOT, CourseError, cache
 from helpers.support.provenance import code_hash
 
-SMALL = os.environ.get("COURSE_SMALL", "")  # try the evidence out: small grids, recorded in this folder
 RESULTS = ROOT / "data" / "results"
-FOLDER = Path(SMALL) if SMALL else RESULTS
+FOLDER = small.SMALL or RESULTS
 PLAN = RESULTS / "plan.md"
 Measure = Callable[[list[dict]], Iterable[dict]]  # the lines of cells, in any order
 OLDER = RESULTS / "older.json"  # study: {hash in its lines: {"agrees with": hash, "why": …}}
@@ -79,7 +78,7 @@ class Study:
     @property
     def command(self) -> str:
         other = self.real and _MODEL.get() != DEFAULT_MODEL
-        return f"python -m helpers results {self.name}" + f" --model {shlex.quote(_MODEL.get())}" * other
+        return f"{small.PREFIX}python -m helpers results {self.name}" + f" --model {shlex.quote(_MODEL.get())}" * other
 
     def code(self) -> str:
         """The hash of today's code, as in the lines."""
@@ -90,8 +89,14 @@ class Study:
         return self.counting() if self.planned else self.everything()
 
     def everything(self) -> list[dict]:
-        """All that is recorded."""
-        return lines.read(self.path)
+        """All that is recorded; a line of a plan that names its cell otherwise is as good as broken."""
+        return [line for line in lines.read(self.path) if not self.planned or self._fits(line)]
+
+    def _fits(self, line: dict) -> bool:
+        """Whether its cell has what `measure` asks for, and its result anything."""
+        asked = list(inspect.signature(self.measure).parameters.values())[self.real :]
+        needed = {each.name for each in asked if each.default is each.empty}
+        return needed <= line["cell"].keys() <= {each.name for each in asked} and bool(line["result"])
 
     def counting(self) -> list[dict]:
         """The lines of this model; in a planned study those of today's plan and code alone."""
@@ -105,18 +110,18 @@ class Study:
         refused = ", ".join(f"{number} of another {what}" for what, number in apart.items())
         if refused:
             told = f"{self.path.name}: lines that do not count: {refused}"
-            warnings.warn(f"{told}.\nWhich and why: python -m helpers results --keep {self.name}", stacklevel=1)
+            warnings.warn(f"{told}.\nWhich and why: {self.command} --keep", stacklevel=1)
         return [pair for pair in pairs if counts(pair[1])], refused
 
     def expected(self) -> dict[str, set[str]]:
         """What a line says of its origin: this model, today's plan, today's code or one that agrees with it."""
         listed, today = older().get(self.name, {}), self.code()
         found = {"model": {_MODEL.get()}} if self.real else {}
-        found |= {"plan": {plan_hash()}} if self.planned else {}
+        found |= {"size": {str(small.SIZE)}} | ({"plan": {plan_hash()}} if self.planned else {})
         return found | {"code": {today} | {code for code in listed if self.agrees(code) == today}}
 
     def counts(self, differs_in: str) -> bool:
-        """Whether a line that differs in this ("model", "plan", "code" or "") may be used."""
+        """Whether a line that differs in this ("model", "size", "plan", "code" or "") may be used."""
         return not differs_in or (differs_in == "code" and not self.planned)
 
     def rows(self, model: str | None = None, **where: object) -> list[dict]:
@@ -161,17 +166,28 @@ class Study:
     def record(self, model: str = DEFAULT_MODEL, measure: Measure | None = None) -> None:
         """Measure every cell that is not recorded yet: here, or by what gives the lines of cells in any order."""
         with lines.held(self.path):
-            name = course_gpt(model).name if self.real and measure is None else model
+            network = course_gpt(model) if self.real and measure is None else None
+            name = network.name if network else model
             measure = measure or (lambda cells: (self.measured(cell, model) for cell in cells))
             if self.models and name not in self.models:
                 return print(f"{self.name}: nothing to measure for {name}: it is about {' and '.join(self.models)}")
             with of_model(name):
+                if network and self.counting():
+                    self._check_weights(network)
                 while missing := self.missing():  # what is still to do may depend on what was found
                     for line in tqdm(measure(missing), desc=self.name, unit="cell", total=len(missing)):
                         self._check(line)
                         lines.append(self.path, line)
                 whole, path = len(list(self.cells())), os.path.relpath(self.path, ROOT)
         print(f"{self.name}: all {whole} cells are recorded in {path}")
+
+    def _check_weights(self, network: GPT) -> None:
+        """Raises CourseError where lines of a model of this name were measured with other weights."""
+        if {line["from"].get("weights") for line in self.counting()} - {None, network.fingerprint()}:
+            raise CourseError(
+                f"{self.name}: the lines of {network.name} were measured with other weights than it has now.\n"
+                f"Give the model another name, or measure all of it anew: {self.command} --again"
+            )
 
     def _check(self, line: dict) -> None:
         """Raises CourseError for a line that would not count: it was measured by other code, plan or model."""
@@ -227,7 +243,7 @@ def course_gpt(name: str) -> GPT:
 
 
 def differing(line: dict, expected: dict[str, set[str]]) -> str:
-    """The first of "model", "plan" and "code" in which a line is not as expected; "" where it is."""
+    """The first of "model", "size", "plan" and "code" in which a line is not as expected; "" where it is."""
     return next((what for what, known in expected.items() if str(line["from"].get(what)) not in known), "")
 
 
@@ -240,6 +256,8 @@ def provenance(model: GPT | None, study: Study) -> dict:
         device, dtype = model.device.type, str(model.dtype).removeprefix("torch.")
     if study.planned:
         about["plan"] = plan_hash()
+    if small.SIZE:
+        about["size"] = small.SIZE
     return about | {
         "code": study.code(),
         "versions": {
@@ -270,57 +288,6 @@ def machine(device: str) -> str:
 def older() -> dict[str, dict[str, dict]]:
     """Hashes that today's code doesn't have and whose lines still count: with what they were compared, and why."""
     return json.loads(_text(OLDER) or "{}")
-
-
-def agree(study: Study) -> None:
-    """Measure a cell of every older code again; where it agrees, write down that its lines stand for today's code.
-
-    Raises CourseError where it does not: then the code changed the numbers, and they are to be recorded again.
-    """
-    rows, listed = study._rows({}, lambda differs_in: differs_in in ("", "code")), older()
-    for row in _one_of_each_code([rows[study.steady], *rows]):
-        code = str(row["from"].get("code"))
-        if code == study.code():
-            continue
-        with cache.bypassed():
-            again = study.measured(row["cell"], _MODEL.get())
-        if difference := differs(row["result"], again["result"], study):
-            raise CourseError(
-                f"{study.name}: measured again, {row['cell']} differs: {difference}.\n"
-                f"The code has changed the numbers: delete {study.path.relative_to(ROOT)} and run {study.command}"
-            )
-        compared = {"compared": [row["cell"], datetime.date.today().isoformat()], "agrees with": study.code()}
-        why = listed.get(study.name, {}).get(code, {}).get("why", "the code was moved or reworded since")
-        listed.setdefault(study.name, {})[code] = compared | {"why": why}
-        print(f"{study.name}: {row['cell']} agrees; lines of code {code} stand for code {study.code()}")
-    with cache.whole(OLDER) as scratch:
-        scratch.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def differs(recorded: object, again: object, study: Study, path: str = "") -> str:
-    """Where two results differ by more than machines do, in words; "" where they agree.
-
-    Of marks ("0110…") one may differ, for a near tie falls either way; of numbers the study's
-    tolerance. What rounding decides is not compared.
-    """
-    if isinstance(recorded, dict):
-        pairs = [(recorded[key], again.get(key), f"{path} {key}") for key in recorded if key not in study.rounded]
-    elif isinstance(recorded, (list, tuple)):
-        pairs = [(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(recorded, again, strict=True))]
-    elif isinstance(recorded, str):
-        apart = sum(a != b for a, b in zip(recorded, str(again), strict=False))
-        return "" if apart <= 1 else f"{path.strip()}: {apart} of {len(recorded)} marks"
-    elif recorded is None or again is None:
-        return "" if recorded is again else f"{path.strip()}: {recorded} against {again}"
-    else:
-        near = np.isclose(recorded, again, rtol=study.tolerance, atol=study.tolerance)
-        return "" if near else f"{path.strip()}: {recorded} against {again}"
-    return next((found for a, b, where in pairs if (found := differs(a, b, study, where))), "")
-
-
-def _one_of_each_code(rows: list[dict]) -> list[dict]:
-    """The first row of every code."""
-    return list({row["from"].get("code"): row for row in reversed(rows)}.values())
 
 
 def _in_a_process(name: str, cell: dict, model: str) -> dict:

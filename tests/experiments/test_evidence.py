@@ -11,12 +11,19 @@ import torch
 from tiny import family
 
 from helpers import icl
-from helpers.experiments import study
+from helpers.experiments import agreement, study
 from helpers.experiments.accuracy import marks_and_loss
-from helpers.experiments.evidence import contrasts, core, others, plan, recovery, verdict
+from helpers.experiments.evidence import contrasts, core, others, plan, rates, recovery, vectors, verdict
 from helpers.support import ROOT
 
 WORDS = ("antonym", "past", "capital")
+
+
+def course(*arguments, small):
+    """A command of the course, small, in a process of its own."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    env = os.environ | {"COURSE_SMALL": str(small), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +35,17 @@ def small(tmp_path_factory):
     model.tokenizer.save_pretrained(folder)
 
     def run(*arguments, of=("--model", folder)):
-        command = [sys.executable, "-m", *map(str, arguments), *map(str, of)]
-        env = os.environ | {"COURSE_SMALL": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
+        done = course(*arguments, *of, small=home)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
     run("helpers", "results", "evidence")
     run("helpers", "results", "evidence_known", of=())
-    return home, run
+    return home, run, folder
 
 
 def test_a_small_grid_of_everything_is_measured_by_one_command(small):
-    home, run = small
+    home, run, _ = small
     table = run("helpers", "results", "evidence", "--dry-run").splitlines()
     rows = [line.split() for line in table if line.strip().startswith("evidence_")]
     assert {row[3] for row in rows} == {"0"}, table  # nothing is missing
@@ -55,7 +60,7 @@ def test_a_small_grid_of_everything_is_measured_by_one_command(small):
 
 
 def test_every_control_of_the_core_gave_numbers(small):
-    home, _ = small
+    home, _, _ = small
     for line in map(json.loads, (home / "evidence_core.jsonl").read_text().splitlines()):
         layers, ways = line["result"]["layers"], line["result"]["ways"]
         assert {*verdict.WAYS, "random", "random, as long"} <= ways.keys()
@@ -68,12 +73,70 @@ def test_every_control_of_the_core_gave_numbers(small):
 
 
 def test_the_verdict_is_given_from_the_small_rows(small):
-    _, run = small
+    _, run, _ = small
     shown = run("helpers.experiments.evidence.verdict", "verdict", "by_task")
     for claim, name in contrasts.CLAIMS.items():
         assert shown.count(f"| {claim} {name} |") == 3
     assert verdict.NOTHING not in shown
     assert "not planned" in shown
+
+
+def test_what_is_small_never_counts_as_full(small, monkeypatch):
+    home, _, folder = small
+    monkeypatch.setattr(study, "FOLDER", home)
+    with study.of_model(str(folder)):
+        assert vectors.VECTORS.everything()
+        with pytest.warns(UserWarning, match="12 of another size"):
+            counting = vectors.VECTORS.counting()
+    assert not counting
+
+
+def test_a_line_that_names_its_cell_otherwise_is_not_used(small, tmp_path, monkeypatch):
+    home, _, folder = small
+    first, second, *_ = map(json.loads, (home / "evidence_rates.jsonl").read_text().splitlines())
+    del first["cell"]["lr"]
+    (tmp_path / "evidence_rates.jsonl").write_text(json.dumps(first) + "\n" + json.dumps(second) + "\n")
+    monkeypatch.setattr(study, "FOLDER", tmp_path)
+    monkeypatch.setattr(study.small, "SIZE", "small")
+    with study.of_model(str(folder)):
+        assert [line["cell"] for line in rates.RATES.counting()] == [second["cell"]]
+        assert rates.RATES.missing()
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments", "told"),
+    [
+        ("file", (), "where nothing can be written.\nName another folder."),
+        (ROOT / "data" / "results", (), "where the course's own files lie.\nName a folder elsewhere."),
+        ("folder", ("rates",), "With COURSE_SMALL there is no rates.\nUnset it, or name `evidence`."),
+        ("folder", ("evidenc",), "Nearest: evidence"),
+        ("folder", ("--agree",), "Unset it for --agree."),
+    ],
+)
+def test_what_small_can_not_do_is_two_lines(tmp_path, place, arguments, told):
+    (tmp_path / "file").touch()
+    done = course("helpers", "results", *arguments, small=tmp_path / place)
+    assert done.returncode
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 2
+
+
+def test_a_table_or_model_that_is_not_there_is_said(small):
+    home, _, folder = small
+    for arguments, told in ((("nonsense",), "there is no table 'nonsense'"), ((), f"of: {folder}")):
+        done = course("helpers.experiments.evidence.verdict", *arguments, small=home)
+        assert done.returncode
+        assert told in done.stderr
+
+
+def test_other_weights_under_the_same_name_are_refused(small):
+    home, _, folder = small
+    model = family("llama", max_position_embeddings=8192)
+    next(model.network.parameters()).mul_(2)
+    model.network.save_pretrained(folder)
+    done = course("helpers", "results", "evidence_vectors", "--model", folder, small=home)
+    assert done.returncode
+    assert "were measured with other weights than it has now" in done.stderr
 
 
 # --- What is recorded of the real model
@@ -113,7 +176,7 @@ def test_blocks_that_read_the_same_prompt_agree():
     for key, (first, *rest) in repeated.items():
         kept = {name: first[name] for name in ("right", "loss")}
         for other in rest:
-            assert not study.differs(kept, other, core.CORE), key
+            assert not agreement.differs(kept, other, core.CORE), key
 
 
 @pytest.mark.real
@@ -123,4 +186,4 @@ def test_a_recorded_prompt_read_again_gives_what_was_recorded(real, task):
     drawn = plan.draw(task, 111)
     for way, predict in (("zero_shot", icl.zero_shot), ("in_context", icl.in_context)):
         recorded = {name: row["result"]["ways"][way][name] for name in ("right", "calibrated", "loss")}
-        assert not study.differs(recorded, marks_and_loss(predict(real, drawn)), core.CORE), way
+        assert not agreement.differs(recorded, marks_and_loss(predict(real, drawn)), core.CORE), way

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from helpers import regression
-from helpers.experiments import study
+from helpers.experiments import agreement
 from helpers.experiments.evidence import contrasts, known, worlds
 from helpers.experiments.evidence.plan import SMALLEST
 
@@ -115,7 +115,7 @@ def test_rungs_from_numbers_with_a_known_answer(own, others, random, rungs):
 @pytest.mark.parametrize("kind", known.MODELS)
 def test_a_cell_measured_again_is_what_was_recorded(kind):
     row = known.KNOWN.rows(kind=kind, common=1)[3]
-    assert study.differs(row["result"], known.through_the_contrasts(**row["cell"]), known.KNOWN) == ""
+    assert agreement.differs(row["result"], known.through_the_contrasts(**row["cell"]), known.KNOWN) == ""
 
 
 def test_what_came_out_otherwise_is_what_the_docstring_says():

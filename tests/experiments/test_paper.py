@@ -22,7 +22,7 @@ from huggingface_hub.utils import close_session
 from transformers import XGLMConfig, XGLMForCausalLM
 
 from helpers import DEFAULT_MODEL, gpt, icl, metrics
-from helpers.experiments import study
+from helpers.experiments import agreement, study
 from helpers.experiments.accuracy import marks_and_loss
 from helpers.experiments.evidence import paper, paper_cost
 from helpers.experiments.evidence.paper import DATA, PAPER
@@ -150,7 +150,7 @@ def test_the_cell_is_what_the_three_ways_give_on_all_queries_at_once(line, onlin
         zsl, few = icl.zero_shot(model, task, **look), icl.in_context(model, task, **look)
         tuned = icl.finetuned(model, task, 0.08, **look)
         for way, predicted in (("zero_shot", zsl), ("in_context", few), ("finetuned", tuned)):
-            assert study.differs(result["ways"][way], marks_and_loss(predicted), PAPER) == ""
+            assert agreement.differs(result["ways"][way], marks_and_loss(predicted), PAPER) == ""
         hits, fixed = metrics.rec2ftp_counts(zsl.right, few.right, tuned.right)
         assert result["rec2ftp"]["hits"] == hits
         assert result["rec2ftp"]["fixed"] == fixed

@@ -12,6 +12,7 @@ from tiny import tiny
 from helpers import metrics, regression, tasks
 from helpers.experiments import (
     accuracy,
+    agreement,
     attention_cost,
     catalogue,
     evaluation_cost,
@@ -278,11 +279,11 @@ def test_older_lines_stand_for_todays_code_only_once_a_cell_measured_again_agree
     old = line({"lr": 0.1, "seed": 0}, 0.01) + line({"lr": 0.1, "seed": 1}, 1.01)
     elsewhere.path.write_text(old)
     assert elsewhere.agrees("0" * 12) != elsewhere.code()
-    study.agree(elsewhere)
+    agreement.agree(elsewhere)
     assert elsewhere.agrees("0" * 12) == elsewhere.code()
     elsewhere.path.write_text(line({"lr": 0.1, "seed": 0}, 0.02, code="1" * 12))
     with pytest.raises(CourseError, match="has changed the numbers"):
-        study.agree(elsewhere)
+        agreement.agree(elsewhere)
     assert elsewhere.agrees("1" * 12) == "1" * 12
 
 
@@ -301,7 +302,7 @@ def test_older_lines_stand_for_todays_code_only_once_a_cell_measured_again_agree
 )
 def test_near_is_near_and_far_is_said(recorded, again, apart):
     found = study.Study("made up", list, dict, (), rounded=("chaotic",))
-    assert bool(study.differs(recorded, again, found)) == apart
+    assert bool(agreement.differs(recorded, again, found)) == apart
 
 
 @pytest.mark.real
@@ -309,7 +310,7 @@ def test_near_is_near_and_far_is_said(recorded, again, apart):
 def test_a_cell_measured_again_is_what_was_recorded(name, cell):
     found = catalogue.STUDIES[name]
     row = found.rows()[cell]
-    assert study.differs(row["result"], found.measured(row["cell"])["result"], found) == ""
+    assert agreement.differs(row["result"], found.measured(row["cell"])["result"], found) == ""
 
 
 def test_a_cell_in_a_process_of_its_own():

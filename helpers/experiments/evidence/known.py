@@ -46,7 +46,8 @@ from helpers import controls, dual, metrics
 from helpers.experiments.evidence.contrasts import interval, matching_pvalue, reached, recovered
 from helpers.experiments.evidence.plan import KENDALL_QUERIES, MEASURABLE
 from helpers.experiments.evidence.worlds import DRAWS, MODELS, N, Outputs, Scores, Updates, World, random_world
-from helpers.experiments.study import SMALL, Study
+from helpers.experiments.small import SMALL
+from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown, minus, with_interval
 
 WORLDS, COMMON = range(3 if SMALL else 24), (0, 1)  # seeds; length of the inputs' common part, the rest being 1

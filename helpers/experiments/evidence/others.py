@@ -10,7 +10,8 @@ from helpers.experiments.accuracy import marks_and_loss, share
 from helpers.experiments.evidence import plan, ways
 from helpers.experiments.evidence.core import CODE, known_rates
 from helpers.experiments.evidence.ways import Draw
-from helpers.experiments.study import SMALL, Study
+from helpers.experiments.small import SMALL
+from helpers.experiments.study import Study
 from helpers.gpt import GPT
 from helpers.support import cache
 from helpers.tasks import Task

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from helpers import tasks
 from helpers.experiments.accuracy import shots
-from helpers.experiments.study import SMALL
+from helpers.experiments.small import SMALL
 from helpers.tasks import Task
 
 PRIMARY, SECONDARY, DESCRIPTIVE = ("antonym", "source-letters", "subj"), ("past", "capital"), ("mr",)

@@ -6,7 +6,8 @@ from helpers import icl
 from helpers.experiments.accuracy import marks_and_loss, shots
 from helpers.experiments.evidence import plan, ways
 from helpers.experiments.evidence.core import known_rates
-from helpers.experiments.study import SMALL, Study
+from helpers.experiments.small import SMALL
+from helpers.experiments.study import Study
 from helpers.gpt import GPT
 from helpers.icl import Predictions
 from helpers.support import cache

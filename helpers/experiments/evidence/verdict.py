@@ -199,6 +199,11 @@ def main() -> int:
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(t.__name__ for t in TABLES)}")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME", help="as it was recorded")
     asked = parser.parse_args()
+    known = [table.__name__ for table in TABLES]
+    if unknown := [name for name in asked.tables if name not in known]:
+        parser.error(f"there is no table {unknown[0]!r}; there are: {', '.join(known)}")
+    if not (with_rows := {line["from"]["model"] for line in CORE.everything()}) >= {asked.model}:
+        parser.error(f"nothing is recorded of {asked.model!r} in {CORE.path}; of: {', '.join(with_rows) or 'none'}")
     with warnings.catch_warnings(), of_model(asked.model):
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is nan
         for table in TABLES:
