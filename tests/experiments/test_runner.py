@@ -223,6 +223,17 @@ def test_rows_of_two_models_live_in_one_file_and_are_never_mixed(elsewhere, fold
     assert not found.path.with_suffix(".before").exists()
 
 
+def test_a_stopped_again_of_another_model_is_ended_first(elsewhere, folder_of_a_model):
+    found = squares.SIZES
+    write(found.path, made({"layer": 0}, model=DEFAULT_MODEL, code=found.code()))
+    stopped = found.path.with_suffix(".00000000.before")
+    write(stopped, made({"layer": 1}, model="another"))
+    with pytest.raises(CourseError, match=r"former lines lie in sizes\.00000000\.before"):
+        recorded.main(["--again", "--model", folder_of_a_model, "sizes"])
+    assert len(stopped.read_text().splitlines()) == 1
+    assert len(found.everything()) == 1
+
+
 def test_what_a_grid_rests_on_is_read_of_the_same_model(elsewhere):
     write(squares.SIZES.path, made({"layer": 0}, model=DEFAULT_MODEL), made({"layer": 1}, model="other"))
     resting = study.Study("resting", lambda: [row["cell"] for row in squares.SIZES.rows()], squares.fail, (), real=True)
