@@ -11,7 +11,6 @@ from pathlib import Path
 
 from helpers import DEFAULT_MODEL, gpt, plots
 from helpers.experiments import agreement, attention_cost, catalogue, forecast, lines, small, study
-from helpers.experiments.small import SMALL
 from helpers.support import ROOT, CourseError, cache
 
 MICROSCOPE = "microscope"  # a time that is printed, not recorded
@@ -20,9 +19,7 @@ MICROSCOPE = "microscope"  # a time that is printed, not recorded
 def main(rest: list[str]) -> int:
     """`python -m helpers results [options] [NAME …]`."""
     asked = _parser().parse_args(rest)
-    if SMALL:
-        small.check()
-    found = _small(asked) if SMALL else catalogue.chosen(asked.names)
+    found = _small(asked) if small.SMALL else catalogue.chosen(asked.names)
     if asked.model != DEFAULT_MODEL:
         found = _about_a_gpt(found, asked.names)
     with warnings.catch_warnings():
@@ -69,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _small(asked: argparse.Namespace) -> list[study.Study]:
     """What is asked for of the studies that have a small grid. Raises CourseError for others."""
+    small.check()
     found = catalogue.chosen(asked.names or ["evidence"])
     if others := [each.name for each in found if each.name not in catalogue.GROUPS["evidence"]]:
         raise CourseError(f"With COURSE_SMALL there is no {', '.join(others)}.\nUnset it, or name `evidence`.")

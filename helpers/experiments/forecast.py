@@ -30,10 +30,8 @@ def forecast(studies: Iterable[Study], model: str) -> str:
 
 def _expected(study: Study, model: str) -> dict[str, object]:
     memory = _memory(model) if study.real else "no GPT"
-    if study.models and model not in study.models:
-        return {"study": study.name, "cells": 0, "recorded": 0, "missing": 0, "hours": "0", "memory": memory}
     try:
-        cells, missing = list(study.cells()), study.missing()
+        cells, missing = study.grid(), study.missing()
     except CourseError as error:  # the grid rests on another study
         first = str(error).partition("\n")[0]
         return {"study": study.name, "cells": UNKNOWN, "recorded": "", "missing": first, "hours": "", "memory": memory}

@@ -20,18 +20,23 @@ def read(path: Path) -> list[dict]:
 
     Broken lines are named in one warning. A half last line is left out: a run was stopped there, or writes it now.
     """
-    if not path.exists():
-        return []
-    state = path.stat()
-    found, broken = _lines(path, (state.st_mtime_ns, state.st_size, state.st_ino))
+    found, broken = _lines(path, now) if (now := state(path)) else ([], [])
     if broken:
         todo = "Mend or delete what is broken there: until then it is as if it were not recorded."
         warnings.warn(f"{path}: {', '.join(broken)}; the other lines are used.\n{todo}", stacklevel=2)
     return list(found)
 
 
+def state(path: Path) -> tuple[int, ...] | None:
+    """What changes whenever the file does; None where there is none."""
+    if not path.exists():
+        return None
+    now = path.stat()
+    return now.st_mtime_ns, now.st_size, now.st_ino
+
+
 @functools.lru_cache(maxsize=64)
-def _lines(path: Path, state: tuple[int, ...]) -> tuple[list[dict], list[str]]:
+def _lines(path: Path, _: tuple[int, ...]) -> tuple[list[dict], list[str]]:
     """Whole lines, and what is wrong with the others; read again when the file has changed."""
     found, broken = [], []
     texts = path.read_bytes().split(b"\n")

@@ -90,13 +90,16 @@ class Study:
 
     def everything(self) -> list[dict]:
         """All that is recorded; a line of a plan that names its cell otherwise is as good as broken."""
-        return [line for line in lines.read(self.path) if not self.planned or self._fits(line)]
-
-    def _fits(self, line: dict) -> bool:
-        """Whether its cell has what `measure` asks for, and its result anything."""
+        found = lines.read(self.path)
+        if not self.planned:
+            return found
         asked = list(inspect.signature(self.measure).parameters.values())[self.real :]
-        needed = {each.name for each in asked if each.default is each.empty}
-        return needed <= line["cell"].keys() <= {each.name for each in asked} and bool(line["result"])
+        known, needed = {each.name for each in asked}, {each.name for each in asked if each.default is each.empty}
+        return [line for line in found if needed <= line["cell"].keys() <= known and line["result"]]
+
+    def grid(self) -> list[dict]:
+        """The cells for this model: none where the study is about others."""
+        return [] if self.models and _MODEL.get() not in self.models else list(self.cells())
 
     def counting(self) -> list[dict]:
         """The lines of this model; in a planned study those of today's plan and code alone."""
@@ -169,21 +172,21 @@ class Study:
             network = course_gpt(model) if self.real and measure is None else None
             name = network.name if network else model
             measure = measure or (lambda cells: (self.measured(cell, model) for cell in cells))
-            if self.models and name not in self.models:
-                return print(f"{self.name}: nothing to measure for {name}: it is about {' and '.join(self.models)}")
             with of_model(name):
-                if network and self.counting():
+                if network:
                     self._check_weights(network)
                 while missing := self.missing():  # what is still to do may depend on what was found
                     for line in tqdm(measure(missing), desc=self.name, unit="cell", total=len(missing)):
                         self._check(line)
                         lines.append(self.path, line)
-                whole, path = len(list(self.cells())), os.path.relpath(self.path, ROOT)
-        print(f"{self.name}: all {whole} cells are recorded in {path}")
+                whole, path = len(self.grid()), os.path.relpath(self.path, ROOT)
+        nothing = f"nothing to measure for {name}: it is about {' and '.join(self.models)}"
+        print(f"{self.name}: " + (f"all {whole} cells are recorded in {path}" if whole or not self.models else nothing))
 
     def _check_weights(self, network: GPT) -> None:
         """Raises CourseError where lines of a model of this name were measured with other weights."""
-        if {line["from"].get("weights") for line in self.counting()} - {None, network.fingerprint()}:
+        measured = {line["from"].get("weights") for line in self.counting()} - {None}
+        if measured and measured != {network.fingerprint()}:
             raise CourseError(
                 f"{self.name}: the lines of {network.name} were measured with other weights than it has now.\n"
                 f"Give the model another name, or measure all of it anew: {self.command} --again"
@@ -201,10 +204,8 @@ class Study:
     def missing(self, model: str | None = None) -> list[dict]:
         """The cells of the grid that are not recorded yet, of this model where it is about the real GPT."""
         with of_model(model or _MODEL.get()):
-            if self.models and _MODEL.get() not in self.models:
-                return []
             done = {_key(line["cell"]) for line in self.counting()}
-            return [cell for cell in self.cells() if _key(cell) not in done]
+            return [cell for cell in self.grid() if _key(cell) not in done]
 
     def measured(self, cell: dict, model: str = DEFAULT_MODEL) -> dict:
         """One line: the cell, its result, and where it comes from."""

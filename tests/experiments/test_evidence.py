@@ -7,16 +7,13 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from tiny import family
 
 from helpers import icl
 from helpers.experiments import agreement, study
-from helpers.experiments.accuracy import marks_and_loss
+from helpers.experiments.accuracy import FREE, marks_and_loss
 from helpers.experiments.evidence import contrasts, core, others, plan, rates, recovery, vectors, verdict
 from helpers.support import ROOT
-
-WORDS = ("antonym", "past", "capital")
 
 
 def course(*arguments, small):
@@ -69,7 +66,7 @@ def test_every_control_of_the_core_gave_numbers(small):
                 later = np.array(layers[way][name], float)[1:]  # no MLP stands before the first layer's attention
                 assert np.isfinite(later).all(), (line["cell"], way, name)
         others = line["result"]["others"]
-        assert set(others) == (set() if line["cell"]["task"] in WORDS else {"bias only", "bag of words"})
+        assert set(others) == (set() if line["cell"]["task"] in FREE else {"bias only", "bag of words"})
 
 
 def test_the_verdict_is_given_from_the_small_rows(small):
@@ -142,7 +139,7 @@ def test_other_weights_under_the_same_name_are_refused(small):
 # --- What is recorded of the real model
 
 
-@pytest.mark.parametrize("task", [task for task in plan.TASKS if task not in WORDS])
+@pytest.mark.parametrize("task", [task for task in plan.TASKS if task not in FREE])
 def test_the_labels_that_the_margins_rest_on_are_those_that_were_marked(task):
     """Scores of every label and marks stand in a row: the best label is the right one exactly where it says so."""
     rows = core.CORE.counting()
@@ -154,14 +151,10 @@ def test_the_labels_that_the_margins_rest_on_are_those_that_were_marked(task):
     for found, queries in drawn:
         gold, scores = np.array(contrasts.gold_labels(task, queries)), np.array(found["scores"])
         assert len(scores) == len(gold) == len(found["right"])
-        for marks, table in ((found["right"], scores), (found["calibrated"], _calibrated(scores))):
+        for marks, table in ((found["right"], scores), (found["calibrated"], contrasts.calibrated(found["scores"]))):
             near = np.sort(table, 1)[:, -1] - np.sort(table, 1)[:, -2] < 1e-3  # written with few digits
             assert (((table.argmax(1) == gold) == (np.array(list(marks)) == "1")) | near).all()
             assert near.mean() < 0.1
-
-
-def _calibrated(scores):
-    return icl.calibrate(torch.tensor(scores, dtype=torch.float64)).numpy()
 
 
 def test_blocks_that_read_the_same_prompt_agree():

@@ -190,10 +190,15 @@ def zero_shot_margins(scores: list[list[float]], gold: list[int]) -> Float[np.nd
     """Score of the right label minus the best other, label bias removed; of free answers the best right one's score."""
     if len(scores[0]) == 1:
         return np.array(scores)[:, 0]
-    table, rows = icl.calibrate(torch.tensor(scores, dtype=torch.float64)).numpy(), np.arange(len(scores))
+    table, rows = calibrated(scores), np.arange(len(scores))
     others = table.copy()
     others[rows, gold] = -np.inf
     return table[rows, gold] - others.max(1)
+
+
+def calibrated(scores: list[list[float]]) -> Float[np.ndarray, "n labels"]:
+    """(eq. 4.2) Recorded scores, label bias removed."""
+    return icl.calibrate(torch.tensor(scores, dtype=torch.float64)).numpy()
 
 
 def gold_labels(task: str, queries: int) -> list[int]:

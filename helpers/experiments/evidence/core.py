@@ -13,7 +13,7 @@ from helpers.experiments.accuracy import shots
 from helpers.experiments.evidence import plan, rates, ways
 from helpers.experiments.evidence.ways import Draw, Layers
 from helpers.experiments.inside import NO_RATE, per_layer
-from helpers.experiments.small import SMALL
+from helpers.experiments.small import SIZE
 from helpers.experiments.study import Study
 from helpers.gpt import GPT
 from helpers.icl import Predictions
@@ -125,15 +125,7 @@ def kept(draw: Draw, found: dict[str, Predictions | None]) -> dict[str, Tensor]:
 
 
 def _key(model: GPT, *cell: object) -> tuple:
-    return (
-        "evidence",
-        *["small"] * bool(SMALL),
-        *cell,
-        model.name,
-        str(model.device),
-        model.fingerprint(),
-        code_hash(*CODE),
-    )
+    return "evidence", SIZE, *cell, model.name, str(model.device), model.fingerprint(), code_hash(*CODE)
 
 
 def residuals(model: GPT, task: str, seed: int, lr: float, matched: float) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from helpers.gpt import GPT
 from helpers.support import cache
 from helpers.tasks import Task
 
-FEW = plan.SEEDS[: 1 if SMALL else 3]  # draws of the blocks that cost much
 OPTIMIZERS = {  # of competent finetuning: what learns, how, and the rates tried
     "adam, keys and values": ({"optimizer": "adam"}, (1e-4, 3e-4, 1e-3, 3e-3)),
     "adam, all": ({"optimizer": "adam", "learns": "all"}, (3e-5, 1e-4, 3e-4, 1e-3)),
@@ -43,7 +42,7 @@ def at_rate(model: GPT, task: str, seed: int, lr: float, millionths: int = 0) ->
 
 
 def dose_cells() -> Iterator[dict]:
-    for seed in FEW:
+    for seed in plan.FEW:
         for task in plan.PRIMARY:
             yield from ({"task": task, "seed": seed, "lr": lr} for lr in plan.LEARNING_RATES)
 
@@ -55,7 +54,7 @@ def primary_rates() -> dict[str, dict]:
 
 def jitter_cells() -> Iterator[dict]:
     known = primary_rates()
-    for seed in FEW:
+    for seed in plan.FEW:
         for task, found in known.items():
             for lr in sorted(set(found.values())):
                 yield from ({"task": task, "seed": seed, "lr": lr, "millionths": move} for move in plan.JITTERS)
@@ -103,7 +102,7 @@ def competent_rate(task: str, how: str, loss: str) -> float | None:
 
 
 def competent_cells() -> Iterator[dict]:
-    for seed in FEW:
+    for seed in plan.FEW:
         for task in plan.PRIMARY:
             for how in OPTIMIZERS:
                 for loss in ("answer", "all tokens"):
@@ -123,7 +122,7 @@ def competent(model: GPT, task: str, seed: int, how: str, loss: str, lr: float) 
 
 def random_cells() -> Iterator[dict]:
     known = primary_rates()
-    for seed in FEW:
+    for seed in plan.FEW:
         for task, found in known.items():
             how = {"task": task, "seed": seed, "lr": found["lr"]}
             yield from (how | {"embeddings": kept} for kept in (True, False))
@@ -139,7 +138,7 @@ def untrained(model: GPT, task: str, seed: int, lr: float, embeddings: bool) -> 
 
 def causal_cells() -> Iterator[dict]:
     known = primary_rates()
-    for seed in plan.SEEDS[: 1 if SMALL else 4]:
+    for seed in plan.CAUSAL_SEEDS:
         yield from ({"task": task, "seed": seed, "lr": found["lr"]} for task, found in known.items())
 
 

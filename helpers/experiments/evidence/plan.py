@@ -15,6 +15,7 @@ from helpers.tasks import Task
 PRIMARY, SECONDARY, DESCRIPTIVE = ("antonym", "source-letters", "subj"), ("past", "capital"), ("mr",)
 TASKS = (*PRIMARY, *SECONDARY, *DESCRIPTIVE)
 SEEDS = range(100, 112)  # draws of demonstrations: the units
+FEW, CAUSAL_SEEDS, BEST_SEEDS = SEEDS[:3], SEEDS[:4], SEEDS[:7]  # of the blocks that cost much
 DEV_SEEDS, DEV_QUERIES = range(2000, 2004), 50
 LEARNING_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 JITTERS, STABLE = (-2, -1, 0, 1, 2), 0.1  # millionths of the rate; nats between the highest and the lowest loss
@@ -57,4 +58,5 @@ def cut(drawing: Callable[..., Task]) -> Callable[..., Task]:
 
 if SMALL:
     SEEDS, DEV_SEEDS, MEASURABLE = SEEDS[:3], DEV_SEEDS[:1], (2, 2)
+    FEW = CAUSAL_SEEDS = BEST_SEEDS = SEEDS[:1]
     draw, development = cut(draw), cut(development)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from helpers import icl
+from helpers.experiments import lines
 from helpers.experiments.accuracy import marks_and_loss, share, shots
 from helpers.experiments.evidence.plan import DEV_SEEDS, JITTERS, LEARNING_RATES, STABLE, TASKS, development
 from helpers.experiments.study import Study
@@ -58,13 +59,12 @@ STUDIES = (RATES,)
 
 def _found(task: str) -> dict[tuple, dict]:
     """Every result on a task by rate, seed and millionths."""
-    state = RATES.path.stat() if RATES.path.exists() else None
     origin = tuple((what, *sorted(known)) for what, known in RATES.expected().items())
-    return _read(RATES.path, state and (state.st_mtime_ns, state.st_size), origin).get(task, {})
+    return _by_task(RATES.path, lines.state(RATES.path), origin).get(task, {})
 
 
 @functools.lru_cache(maxsize=2)
-def _read(*_: object) -> dict[str, dict[tuple, dict]]:
+def _by_task(*_: object) -> dict[str, dict[tuple, dict]]:
     """All lines that count, by task: read again where the file or what counts has changed."""
     found: dict[str, dict[tuple, dict]] = {}
     for line in RATES.lines():

@@ -6,7 +6,6 @@ from helpers import icl
 from helpers.experiments.accuracy import marks_and_loss, shots
 from helpers.experiments.evidence import plan, ways
 from helpers.experiments.evidence.core import known_rates
-from helpers.experiments.small import SMALL
 from helpers.experiments.study import Study
 from helpers.gpt import GPT
 from helpers.icl import Predictions
@@ -15,7 +14,6 @@ from helpers.tasks import Task
 
 QUERIES = {"antonym": 100}  # all there are; 400 elsewhere
 TRIED = tuple(round(first * 10**power, 6) for power in (-4, -3, -2, -1) for first in range(1, 10))  # the paper's 36
-BEST_SEEDS = plan.SEEDS[: 1 if SMALL else 7]
 
 
 def cells() -> Iterator[dict]:
@@ -51,7 +49,7 @@ def plain(model: GPT, task: Task, lr: float) -> Predictions | None:
 
 
 def best_cells() -> Iterator[dict]:
-    for seed in BEST_SEEDS:
+    for seed in plan.BEST_SEEDS:
         yield from ({"task": "mr", "lr": lr, "seed": seed} for lr in TRIED)
 
 

@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
 from helpers import DEFAULT_MODEL
 from helpers.experiments.accuracy import share
 from helpers.experiments.evidence import contrasts, plan
-from helpers.experiments.evidence.contrasts import CLAIMS, interval
+from helpers.experiments.evidence.contrasts import CLAIMS, calibrated, interval
 from helpers.experiments.evidence.core import CORE
 from helpers.experiments.evidence.others import CAUSAL, COMPETENT, DOSE, JITTER, RANDOM
 from helpers.experiments.evidence.recovery import BEST, RECOVERY
 from helpers.experiments.study import of_model
 from helpers.experiments.tables import markdown, minus, with_interval
-from helpers.icl import calibrate
 from helpers.support import CourseError
 
 CONTROLS = ("random", "random, as long", "not finetuned", "shuffled", "mlp")
@@ -102,8 +100,7 @@ def _as_flipped(task: str, marks: list[dict]) -> tuple[float, float, float]:
     if number == 1:
         return interval(np.array([]))
     after = (np.array(contrasts.gold_labels(task, 100)) + 1) % number
-    scores = [calibrate(torch.tensor(found["scores"], dtype=torch.float64)).numpy() for found in marks]
-    return interval(np.array([(each.argmax(1) == after).mean() for each in scores]))
+    return interval(np.array([(calibrated(found["scores"]).argmax(1) == after).mean() for found in marks]))
 
 
 def kendall() -> str:
@@ -202,7 +199,7 @@ def main() -> int:
     known = [table.__name__ for table in TABLES]
     if unknown := [name for name in asked.tables if name not in known]:
         parser.error(f"there is no table {unknown[0]!r}; there are: {', '.join(known)}")
-    if not (with_rows := {line["from"]["model"] for line in CORE.everything()}) >= {asked.model}:
+    if asked.model not in (with_rows := {line["from"]["model"] for line in CORE.everything()}):
         parser.error(f"nothing is recorded of {asked.model!r} in {CORE.path}; of: {', '.join(with_rows) or 'none'}")
     with warnings.catch_warnings(), of_model(asked.model):
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is nan
