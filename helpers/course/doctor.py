@@ -1,6 +1,5 @@
 """What this machine has, and for each problem what to do. Only a problem that stops the course makes it fail."""
 
-import importlib.metadata
 import platform
 import shutil
 import sys
@@ -11,6 +10,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from helpers.course import assets
+from helpers.course.requirements import DISPENSABLE, installed, requirements
 from helpers.support import ROOT, CourseError, cache, progress
 
 MARKS = {"ok": "ok", "note": "note", "stop": "STOP"}
@@ -21,10 +21,6 @@ LIMITS = (  # where a control group states what it allows and what is used
 )
 CLOSE = "The notebooks with the real GPT need up to 1.6 GB: close other programs or other notebooks' kernels."
 ELSEWHERE = "Let COURSE_CACHE name a folder that can be written; what is computed is not kept until then."
-DISPENSABLE = {  # the notebooks run without them, in another editor or without what contributors need
-    *("jupyterlab", "ipywidgets", "jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval"),
-    *("playwright", "ruff", "pre-commit", "setuptools", "uv"),
-}
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,6 @@ def report() -> list[Finding]:
     """Look at everything the course needs."""
     looks = _python, _device, _memory, _disk, _progress
     return [*(look() for look in looks), *map(_asset, assets.ASSETS), *_packages()]
-
-
-def requirements() -> list[Requirement]:
-    """The packages in requirements.txt, each with its range."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [Requirement(wanted) for line in lines if (wanted := line.partition("#")[0].strip())]
 
 
 def _python() -> Finding:
@@ -66,9 +56,8 @@ def _packages() -> list[Finding]:
 def _package(wanted: Requirement) -> Finding:
     """Whether a package is installed, in the range that the course is tested with."""
     trouble = "note" if wanted.name in DISPENSABLE else "stop"
-    try:
-        version = importlib.metadata.version(wanted.name)
-    except importlib.metadata.PackageNotFoundError:
+    version = installed(wanted.name)
+    if version is None:
         return Finding(wanted.name, trouble, "missing", "Run: python -m helpers setup")
     if not wanted.specifier.contains(version, prereleases=True):
         return Finding(
