@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from helpers.course import assets
 from helpers.course.requirements import DISPENSABLE, installed, requirements
-from helpers.support import ROOT, CourseError, cache, progress
+from helpers.support import CourseError, cache, progress
 
 MARKS = {"ok": "ok", "note": "note", "stop": "STOP"}
 LIMITS = (  # where a control group states what it allows and what is used
