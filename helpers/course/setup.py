@@ -10,7 +10,7 @@ import sys
 import venv
 from pathlib import Path
 
-from helpers.course import pip
+from helpers.course import offline, pip
 from helpers.support import ROOT, CourseError
 
 ENVIRONMENT = ROOT / ".venv"
@@ -18,12 +18,14 @@ STAMP = ".course-ready"  # in the environment: what it was made from; absent whi
 TORCH = "2.13.0"
 TORCH_RANGE = ("2.6", "3")  # an installed torch between these is kept; as in requirements.txt
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+CPU_SOURCES = (["--no-index"], ["--index-url", CPU_INDEX, "--retries", "1"])  # "+cpu": pip may look elsewhere too
 PIP_FLAGS = ("--disable-pip-version-check", "--no-input", *(() if sys.stdout.isatty() else ("--quiet",)))
 HERE = {"PIP_USER": "0", "PIP_TARGET": "", "PIP_PREFIX": "", "PIP_ROOT": ""}  # whatever pip's settings say of places
 REMEDIES = {
     "hash": "A proxy may change downloads: use another network, then run",
     "disk": "Make room, then run",
     "network": "Check the network, then run",
+    "archive": "The archive's packages are for a newer system: make one on a system like this, then run there",
     "": "Mend what pip names there, then run",
 }
 
@@ -62,6 +64,7 @@ def environment() -> None:
     """Make or complete the environment; a second run finds the stamp and does nothing. Raises CourseError."""
     if ready():
         return
+    offline.check()
     if sys.version_info < (3, 11):
         raise CourseError(
             f"This is Python {sys.version.split()[0]}; the course needs 3.11 or newer.\n"
@@ -101,6 +104,9 @@ def install_torch() -> None:
     have = torch_version()
     if have and _within(have):
         _say(f"    torch {have} is installed and stays")
+    elif offline.is_bundle():
+        _say("    the CPU build, out of the archive")
+        _pip("--no-deps", f"torch=={TORCH}")
     elif sys.platform != "linux":
         _say("    the ordinary build: about 100 MB")
         _pip(f"torch=={TORCH}")
@@ -112,7 +118,7 @@ def install_torch() -> None:
 def _cpu_torch() -> bool:
     """A wheel at hand, else PyTorch's own index. False if neither has it and the CUDA build may be taken instead."""
     _say("    the CPU build: about 190 MB")
-    for source in (["--no-index"], ["--index-url", CPU_INDEX, "--retries", "1"]):  # "+cpu": pip may look elsewhere too
+    for source in CPU_SOURCES:
         if _pip("--no-deps", *source, f"torch=={TORCH}+cpu", must=False):
             return True
     if os.environ.get("COURSE_TORCH") == "any" or os.environ.get("CI") == "true":  # nobody to ask on a CI machine
@@ -138,13 +144,20 @@ def _within(version: str) -> bool:
 def _pip(*arguments: str | Path, must: bool = True) -> bool:
     """Run pip in the course's environment. Raises CourseError with pip's last words, unless the step may fail."""
     command = [python(), "-m", "pip", "install", *PIP_FLAGS, *arguments]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", env=os.environ | HERE)
+    settings = offline.pip_settings() | HERE
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", env=settings)
     if done.returncode and must:
         raise CourseError(
             f"Installing stopped: {pip.last_words(done.stderr)}\n"
-            f"{REMEDIES[pip.cause(done.stderr)]} the same command again: what is installed stays installed."
+            f"{REMEDIES[_cause(done.stderr)]} the same command again: what is installed stays installed."
         )
     return not done.returncode
+
+
+def _cause(log: str) -> str:
+    """What stopped pip; it blames the network also where there is none to look in."""
+    cause = pip.cause(log)
+    return "archive" if cause == "network" and offline.is_bundle() else cause
 
 
 def run(*arguments: str) -> int:

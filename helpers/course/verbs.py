@@ -70,6 +70,14 @@ def assets() -> int:
 
 
 @verb(INSIDE)
+def bundle(rest: list[str]) -> int:
+    """one archive for a class without network: course, packages, model and texts [FOLDER]"""
+    from helpers.course import bundle
+
+    return bundle.main(rest)
+
+
+@verb(INSIDE)
 def doctor() -> int:
     """what this machine has, and what to do where something is missing"""
     from helpers.course import doctor

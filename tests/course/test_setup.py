@@ -27,6 +27,7 @@ BARE = [
         "__main__.py",
         "support/__init__.py",
         "course/__init__.py",
+        "course/offline.py",
         "course/pip.py",
         "course/setup.py",
         "course/verbs.py",
@@ -54,7 +55,21 @@ def two_lines(error):
 def test_an_unknown_verb_lists_the_verbs():
     done, asked = helpers("unknown"), helpers("--help")
     assert (done.returncode, asked.returncode) == (2, 0)
-    for name in ("setup", "lab", "test", "quick", "assets", "doctor", "build", "course", "lint", "results", "lock"):
+    names = (
+        "setup",
+        "lab",
+        "test",
+        "quick",
+        "assets",
+        "doctor",
+        "build",
+        "course",
+        "lint",
+        "results",
+        "lock",
+        "bundle",
+    )
+    for name in names:
         assert f"'{name}'" in done.stderr
         assert re.search(rf"^  {name} +\w", asked.stdout, re.M)
 
@@ -67,6 +82,7 @@ def test_an_unknown_verb_lists_the_verbs():
         ["bench", "speed", "nonsense"],
         ["build", "nonsense"],
         ["progress", "nonsense"],
+        ["bundle", "nonsense"],
     ],
     ids=lambda arguments: arguments[0],
 )
