@@ -5,6 +5,8 @@ What is written here `offline` reads in the unpacked course.
 
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +14,13 @@ import zipfile
 from pathlib import Path
 
 from filelock import FileLock
+from packaging.requirements import Requirement
 
 from helpers.course import assets, offline, pip, setup
 from helpers.support import ROOT, CourseError, cache
 
+LOCK = ROOT / "requirements.lock"
+ENTRY = re.compile(r"^(\w[^\\\n]*)(.*?)(?=^\S|\Z)", re.M | re.S)  # of the lock: a requirement, its hashes
 MEGABYTES = 1500  # while it is made: every package as pip loads it, as pip keeps it, and in the archive
 MAKE_ROOM = "Make room, or name a folder on another disk: python -m helpers bundle FOLDER"
 ELSEWHERE = "Name a folder that can be written: python -m helpers bundle FOLDER"
@@ -110,8 +115,24 @@ def download(folder: Path) -> None:
             break
     _check(done)
     print("2/3 everything else, about 370 MB", flush=True)
-    lock = ROOT / "requirements.lock"
-    _check(_pip(folder, "--require-hashes", "--requirement", lock, "--requirement", assets.REQUIREMENTS))
+    _check(_pip(folder, "--require-hashes", "--requirement", LOCK, "--requirement", assets.REQUIREMENTS))
+    for entry in of_other_patches(LOCK.read_text(encoding="utf-8")):
+        wanted = folder.parent / "entry.txt"
+        wanted.write_text(entry, encoding="utf-8")
+        _check(_pip(folder, "--ignore-requires-python", "--require-hashes", "--requirement", wanted))
+
+
+def of_other_patches(lock: str) -> list[str]:
+    """Locked packages that 3.11.2, say, takes in place of what 3.11.7 takes: the class may have either."""
+    minor = ".".join(platform.python_version_tuple()[:2])
+    entries = [(Requirement(wanted), hashes) for wanted, hashes in ENTRY.findall(lock)]
+    return [
+        f"{wanted.name}{wanted.specifier} {hashes}"
+        for wanted, hashes in entries
+        if wanted.marker
+        and not wanted.marker.evaluate()
+        and any(wanted.marker.evaluate({"python_full_version": f"{minor}.{patch}"}) for patch in range(50))
+    ]
 
 
 def _pip(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
