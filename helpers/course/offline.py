@@ -34,15 +34,14 @@ def check() -> None:
     """Raise CourseError where this course came with packages that are another machine's, lost or damaged."""
     if not is_bundle():
         return
-    note = _note()
-    made_for = {key: note[key] for key in machine()}
+    made_for, files = _note()
     if made_for != machine():
         raise CourseError(
             f"This archive was made for {listed(made_for)}; this is {listed(machine())}.\n"
             "Use it on such a machine with such a Python, or make one on a machine like this: python -m helpers bundle"
         )
-    for name, digest in note["files"].items():
-        trouble = _trouble(FOLDER / name, digest)
+    for name, expected in files.items():
+        trouble = _trouble(FOLDER / name, expected)
         if trouble:
             raise CourseError(f"The file {FOLDER.name}/{name} of this archive {trouble}. Nothing was made.\n{AGAIN}")
 
@@ -62,10 +61,12 @@ def digest(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _note() -> dict:
+def _note() -> tuple[dict[str, str], dict[str, str]]:
+    """The machine that the packages are for, and each file's hash."""
     try:
-        return json.loads((FOLDER / NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        note = json.loads((FOLDER / NOTE).read_text(encoding="utf-8"))
+        return {key: note[key] for key in machine()}, note["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CourseError(f"The list of packages {FOLDER.name}/{NOTE} is lost or damaged.\n{AGAIN}") from error
 
 
