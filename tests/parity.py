@@ -1,11 +1,12 @@
 """The tests on every Python here, with the lowest and the highest versions that requirements.txt allows; torch apart.
 
-    python tests/parity.py [3.11] [3.12-highest] ...
+    python tests/parity.py [3.11] [3.12-highest] ... [tests/gpt] [tests/shelf] ...
 
-A script, not a test: a run takes five to twenty minutes. What is committed is tested, in a copy, so that nothing that
-is edited meanwhile matters. Every run is one line of data/results/parity.md; one that is there for this commit is not
-repeated, and an environment in build/parity is used again. torch comes as set-up brings it: where it has no CPU build
-for a Python, COURSE_TORCH=any takes the large one. Real models, notebooks and browsers are left out.
+A script, not a test: a run takes five to twenty minutes, or less for some folders of tests, which its line then says.
+What is committed is tested, in a copy, so that nothing that is edited meanwhile matters. Every run is one line of
+data/results/parity.md; one that is there for this commit is not repeated, and an environment in build/parity is used
+again. torch comes as set-up brings it: where it has no CPU build for a Python, COURSE_TORCH=any takes the large one.
+Real models, notebooks and browsers are left out.
 """
 
 import os
@@ -24,7 +25,8 @@ TABLE = ROOT / "data" / "results" / "parity.md"
 PYTHONS = tuple(f"3.{minor}" for minor in range(11, 15))
 RESOLUTIONS = {"lowest": "lowest-direct", "highest": "highest"}
 SHOWN = ("torch", "transformers", "numpy", "scipy", "pandas", "matplotlib", "jupyterlab", "pytest")
-COLUMNS = ("Python", "versions", *SHOWN, "passed", "failed", "skipped", "minutes", "date", "commit", "what failed")
+COLUMNS = ("Python", "versions", *SHOWN, "tests", "passed", "failed", "skipped", "minutes")
+COLUMNS += ("date", "commit", "what failed")
 HEAD = """\
 # Lowest and highest versions
 
@@ -36,16 +38,18 @@ highest of that day. torch is the one that set-up installs.
 
 
 def main() -> int:
-    """Every run whose name starts with one of the arguments; 1 if a test failed in one."""
+    """Every run whose name starts with one of the arguments, all without any; 1 if a test failed in one."""
     commit, failed = _output("git", "rev-parse", "--short=10", "HEAD"), 0
+    folders = [word for word in sys.argv[1:] if word.startswith("tests")]
+    asked, what = [word for word in sys.argv[1:] if word not in folders], " ".join(folders) or "all"
     for version, python in pythons().items():
         for versions in RESOLUTIONS:
             name = f"{version}-{versions}"
-            if not name.startswith(tuple(sys.argv[1:]) or ""):
+            if not name.startswith(tuple(asked or [""])):
                 continue
             row = recorded().get(name)
-            if row is None or row["commit"] != commit:
-                row = run(name, python, versions, commit)
+            if row is None or (row["commit"], row["tests"]) != (commit, what):
+                row = run(name, python, versions, commit, folders) | {"commit": commit, "tests": what}
                 write(recorded() | {name: row})
             print(f"{name}: {row['passed']} passed, {row['failed']} failed, {row['minutes']} minutes", flush=True)
             failed |= int(row["failed"] != "0")
@@ -75,18 +79,18 @@ def _output(*command: str | Path) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-def run(name: str, python: str, versions: str, commit: str) -> dict[str, str]:
+def run(name: str, python: str, versions: str, commit: str, folders: list[str]) -> dict[str, str]:
     """Make the environment, run the tests of this commit in it, and return the run's line."""
     environment, tree, log = FOLDER / name, FOLDER / f"{name}-tree", FOLDER / f"{name}.log"
     FOLDER.mkdir(parents=True, exist_ok=True)
     inside = environment / "bin" / "python"
     print(f"{name}: environment", flush=True)
     with log.open("w") as out:
-        _copy(tree, out)
+        _copy(tree, commit, out)
         _install(tree, environment, python, RESOLUTIONS[versions], out)
         print(f"{name}: tests ({log.relative_to(ROOT)})", flush=True)
         start = time.perf_counter()
-        counts = _test(tree, inside, FOLDER / f"{name}.xml", out)
+        counts = _test(tree, inside, folders, FOLDER / f"{name}.xml", out)
     counts["minutes"] = f"{(time.perf_counter() - start) / 60:.0f}"
     shutil.rmtree(tree)
     return {
@@ -95,15 +99,14 @@ def run(name: str, python: str, versions: str, commit: str) -> dict[str, str]:
         **_versions(inside),
         **counts,
         "date": str(date.today()),
-        "commit": commit,
     }
 
 
-def _copy(tree: Path, out: object) -> None:
-    """The last commit as files."""
+def _copy(tree: Path, commit: str, out: object) -> None:
+    """A commit as files."""
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir()
-    archive = subprocess.Popen(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE)
+    archive = subprocess.Popen(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE)
     subprocess.run(["tar", "-x"], cwd=tree, stdin=archive.stdout, stdout=out, stderr=out, check=True)
 
 
@@ -134,10 +137,10 @@ def _install(tree: Path, environment: Path, python: str, resolution: str, out: o
     ready.touch()
 
 
-def _test(tree: Path, inside: Path, report: Path, out: object) -> dict[str, str]:
+def _test(tree: Path, inside: Path, folders: list[str], report: Path, out: object) -> dict[str, str]:
     """Run the tests of this copy; how they ended."""
     report.unlink(missing_ok=True)
-    chosen = ["-m", "not real and not notebook and not browser", "-q", f"--junit-xml={report}"]
+    chosen = ["-m", "not real and not notebook and not browser", "-q", f"--junit-xml={report}", *folders]
     subprocess.run([inside, "-m", "pytest", *chosen], cwd=tree, env=_settings(tree), stdout=out, stderr=out)
     if report.exists():
         return _counts(report)
