@@ -9,7 +9,7 @@ from helpers.support import ROOT
 DISPENSABLE = {  # the notebooks run without them, in another editor or without what contributors need
     *("jupyterlab", "ipywidgets", "jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval"),
     *("playwright", "ruff", "pre-commit", "setuptools", "uv"),
-    *("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline"),
+    *("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline", "beautifulsoup4"),
 }
 
 

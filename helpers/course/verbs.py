@@ -102,6 +102,14 @@ def course() -> int:
 
 
 @verb(INSIDE)
+def book() -> int:
+    """a web site of the executed notebooks, in build/book"""
+    from helpers.course import book
+
+    return book.main()
+
+
+@verb(INSIDE)
 def lint() -> int:
     """ruff, and what is wrong with the notebooks"""
     from helpers.course import lint

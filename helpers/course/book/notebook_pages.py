@@ -1,0 +1,74 @@
+"""A notebook as a page: each exercise as the student finds it, its solution behind a fold, figures as files."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from helpers.course import publish
+from helpers.course.book.links import PICTURES, Book, turned
+from helpers.support import ROOT, CourseError
+
+STUDENT, SOLVED = ROOT / "notebooks", ROOT / "notebooks" / "solutions"
+SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n\n</details>\n*", re.S)
+FOLD = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+EMBEDDED = re.compile(r'src="data:image/png;base64,([^"]+)"')
+
+
+def write(path: Path, book: Book) -> None:
+    """Write the page of a solved notebook. Raises CourseError where the student's has other cells."""
+    solved, student = (nbformat.read(folder / path.name, as_version=4) for folder in (SOLVED, STUDENT))
+    if len(solved.cells) != len(student.cells):
+        raise CourseError(
+            f"{path.name} and its solved notebook have different cells: no page can be made of them.\n"
+            f"Run: python -m helpers build {path.stem}"
+        )
+    _fold_solutions(solved.cells)
+    for cell in solved.cells:
+        if cell.cell_type == "markdown":
+            cell.source = turned(cell.source, path.relative_to(ROOT).as_posix(), book)
+        _lift_pictures(cell, book.source)
+    solved.cells = list(_shown(solved.cells, student.cells, book.repo))
+    nbformat.write(solved, book.source / path.name)
+
+
+def _is_exercise(cell: NotebookNode) -> bool:
+    return "exercise" in cell.metadata.get("tags", ())
+
+
+def _fold_solutions(cells: list[NotebookNode]) -> None:
+    """Fold every exercise that is solved; the same solution in the text after it goes."""
+    exercises = [cell for cell in cells if _is_exercise(cell)]
+    solutions = {cell.source for cell in exercises}
+    for cell in exercises:
+        cell.metadata |= {"tags": [*cell.metadata.tags, "hide-input"], "mystnb": FOLD}
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = SOLUTION.sub(lambda fold: "" if fold[1] in solutions else fold[0], cell.source)
+
+
+def _lift_pictures(cell: NotebookNode, source: Path) -> None:
+    """Pictures inside a cell's html become files: the page's text is there before they are."""
+
+    def lift(found: re.Match) -> str:
+        picture = base64.b64decode(found[1])
+        name = f"{PICTURES}/{hashlib.sha256(picture).hexdigest()[:16]}.png"
+        (source / name).write_bytes(picture)
+        return f'src="{name}"'
+
+    for output in cell.get("outputs", ()):
+        if "text/html" in output.get("data", ()):
+            output.data["text/html"] = EMBEDDED.sub(lift, output.data["text/html"])
+
+
+def _shown(solved: list[NotebookNode], student: list[NotebookNode], repo: str | None) -> Iterator[NotebookNode]:
+    """The page's cells: before a solution what there was to fill in; not the cell that only Colab runs."""
+    for cell, asked in zip(solved, student, strict=True):
+        if _is_exercise(asked):
+            yield asked
+        if cell.source.strip() and cell.source != publish.setup_cell(repo):
+            yield cell
