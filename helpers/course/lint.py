@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from helpers.course import links
 from helpers.support import ROOT
 
 LINES, WORDS = 15, 160  # of code and of prose in one cell
@@ -24,9 +25,10 @@ def faults(notebook: NotebookNode, path: Path, solved: bool) -> Iterator[str]:
     """Everything wrong with one notebook, a line each."""
     if "widgets" in notebook.metadata:
         yield "keeps widget state"
+    yield from links.dead("\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown"), path)
     level = 0
     for number, cell in enumerate(notebook.cells):
-        found = list(_markdown(cell.source, path, level) if cell.cell_type == "markdown" else _code(cell, solved))
+        found = list(_markdown(cell.source, level) if cell.cell_type == "markdown" else _code(cell, solved))
         yield from (f"cell {number}: {fault}" for fault in found)
         if MACHINE_PATH.search(cell.source):
             yield f"cell {number}: a machine's path"
@@ -38,7 +40,7 @@ def _headings(source: str) -> list[str]:
     return re.findall(r"^(#+) ", re.sub(r"```.*?```", "", source, flags=re.S), re.M)
 
 
-def _markdown(source: str, path: Path, level: int) -> Iterator[str]:
+def _markdown(source: str, level: int) -> Iterator[str]:
     words = len(source.split())
     if words > WORDS:
         yield f"{words} words, at most {WORDS}"
@@ -46,9 +48,6 @@ def _markdown(source: str, path: Path, level: int) -> Iterator[str]:
         if level and len(hashes) > level + 1:
             yield f"heading jumps from level {level} to {len(hashes)}"
         level = len(hashes)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", source):
-        if "://" not in target and not (path.parent / target).exists():
-            yield f"dead link {target}"
     for maths in MATHS.findall(source):
         if NOT_EVERYWHERE.search(maths):
             yield f"maths that GitHub or JupyterLab can't show: {maths[:40]}"
