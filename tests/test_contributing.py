@@ -68,8 +68,8 @@ def edit(file, text):
 
 
 def perform(recipe, folder):
-    """Do what every block of a recipe says; what runs must print the text block behind it."""
-    printed = ""
+    """Do what every block of a recipe says; what runs must print the text block behind it, what is written be clean."""
+    printed, written = "", set()
     for block in BLOCK.finditer(recipe):
         language, where, text = block.groups()
         if language == "text":
@@ -81,6 +81,9 @@ def perform(recipe, folder):
             before = recipe[: block.start()].rstrip().rpartition("\n\n")[2]
             assert f"`{where}`" in before, "the paragraph before a block names its file"
             (edit if language == "diff" else append)(folder / where, text)
+            written |= {where} if where.endswith(".py") else set()
+    for how in (["check"], ["format", "--check"]):
+        run(folder, sys.executable, "-m", "ruff", *how, *written)
     return printed
 
 
