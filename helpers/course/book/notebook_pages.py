@@ -14,6 +14,7 @@ from helpers.course.book.links import PICTURES, Book, turned
 from helpers.support import ROOT, CourseError
 
 STUDENT, SOLVED = ROOT / "notebooks", ROOT / "notebooks" / "solutions"
+ON_COLAB = publish.setup_cell(None).partition("\n")[0]  # how the cell begins that does something on Colab only
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n\n</details>\n*", re.S)
 FOLD = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
 EMBEDDED = re.compile(r'src="data:image/png;base64,([^"]+)"')
@@ -32,7 +33,7 @@ def write(path: Path, book: Book) -> None:
         if cell.cell_type == "markdown":
             cell.source = turned(cell.source, path.relative_to(ROOT).as_posix(), book)
         _lift_pictures(cell, book.source)
-    solved.cells = list(_shown(solved.cells, student.cells, book.repo))
+    solved.cells = list(_shown(solved.cells, student.cells))
     nbformat.write(solved, book.source / path.name)
 
 
@@ -65,10 +66,10 @@ def _lift_pictures(cell: NotebookNode, source: Path) -> None:
             output.data["text/html"] = EMBEDDED.sub(lift, output.data["text/html"])
 
 
-def _shown(solved: list[NotebookNode], student: list[NotebookNode], repo: str | None) -> Iterator[NotebookNode]:
-    """The page's cells: before a solution what there was to fill in; not the cell that only Colab runs."""
+def _shown(solved: list[NotebookNode], student: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """The page's cells: before a solution what there was to fill in; not the cell for Colab."""
     for cell, asked in zip(solved, student, strict=True):
         if _is_exercise(asked):
             yield asked
-        if cell.source.strip() and cell.source != publish.setup_cell(repo):
+        if cell.source.strip() and not cell.source.startswith(ON_COLAB):
             yield cell
