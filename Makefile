@@ -1,7 +1,7 @@
 # Every target calls `python -m helpers VERB`, which also works without make.
 PYTHON ?= python3
 
-.PHONY: lab test quick setup course build book lint doctor results bench progress lock bundle
+.PHONY: lab test quick setup course build book lint doctor results bench gpu-check progress lock bundle
 
-lab test quick setup course build book lint doctor results bench progress lock bundle:
+lab test quick setup course build book lint doctor results bench gpu-check progress lock bundle:
 	@$(PYTHON) -m helpers $@ $(ARGS)

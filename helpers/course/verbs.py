@@ -18,10 +18,10 @@ INSIDE = {}  # verbs that run in the course's environment
 
 
 def verb(shelf: dict) -> Callable[[Callable], Callable]:
-    """Put a function on a shelf of verbs under its name."""
+    """Put a function on a shelf of verbs under its name; setup_ is called setup, gpu_check gpu-check."""
 
     def keep(function: Callable) -> Callable:
-        shelf[function.__name__] = function
+        shelf[function.__name__.rstrip("_").replace("_", "-")] = function
         return function
 
     return keep
@@ -134,6 +134,14 @@ def bench(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
+def gpu_check(rest: list[str]) -> int:
+    """notebooks 00 and 04 on this machine's GPU, and a report to send back [models]"""
+    from helpers.course import gpu_check
+
+    return gpu_check.main(rest)
+
+
+@verb(INSIDE)
 def progress(rest: list[str]) -> int:
     """which exercises are done; takes in another progress file [FILE]"""
     from helpers.check import report
@@ -170,8 +178,8 @@ def _call(name: str, function: Callable, rest: list[str]) -> int:
 def main() -> int:
     """Run a verb where it belongs; a CourseError is two lines, not a traceback."""
     replace_unprintable()
-    verbs = {name.rstrip("_"): function for name, function in {**OUTSIDE, **INSIDE}.items()}
-    listing = "\n".join(f"  {name:8} {function.__doc__}" for name, function in verbs.items())
+    verbs = {**OUTSIDE, **INSIDE}
+    listing = "\n".join(f"  {name:9} {function.__doc__}" for name, function in verbs.items())
     parser = argparse.ArgumentParser(
         "python -m helpers", description=f"verbs:\n{listing}", formatter_class=argparse.RawDescriptionHelpFormatter
     )

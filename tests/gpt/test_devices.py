@@ -1,37 +1,16 @@
 """No GPU needed: a whole run on a second device finds tensors that were left on the first. With one: it says the same.
 
-The second device is torch's meta device: shapes without data. Torch lets some operations mix it with
-the CPU (matrix products, embeddings), so every operation is checked here; what leaves it comes back as zeros.
+Every other branch that a GPU takes: test_gpu_paths.py.
 """
 
 import gc
 
 import pytest
 import torch
+from second_device import SecondDevice
 from tiny import FAMILIES, free_task, small_task, tiny
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from helpers import gpt, icl, tasks
-
-aten = torch.ops.aten
-MAY_MIX = (aten._to_copy.default, aten.copy_.default, aten.index.Tensor)  # copies; an index may stay on the CPU
-
-
-class SecondDevice(TorchDispatchMode):
-    """Refuses operations on tensors of two devices, as a GPU would; lets data leave the second one as zeros."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        devices = {tensor.device.type for tensor in tensors if tensor.dim()}
-        if len(devices) > 1 and func not in MAY_MIX:
-            raise RuntimeError(f"{func}: tensors on {' and '.join(sorted(devices))}")
-        if func is aten._to_copy.default and tensors[0].is_meta and kwargs.get("device") == torch.device("cpu"):
-            return torch.zeros(tensors[0].shape, dtype=kwargs.get("dtype") or tensors[0].dtype)
-        if func is aten._local_scalar_dense.default and tensors[0].is_meta:
-            return True  # "all finite"
-        return func(*args, **kwargs)
 
 
 @pytest.fixture(params=FAMILIES)
