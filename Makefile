@@ -5,3 +5,7 @@ PYTHON ?= python3
 
 lab test quick setup course build book lint doctor results bench gpu-check progress lock bundle:
 	@$(PYTHON) -m helpers $@ $(ARGS)
+
+.PHONY: publish
+publish:
+	@$(PYTHON) -m helpers publish $(REPO)

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import time
+from base64 import b64decode
 from pathlib import Path
 
 import jupytext
@@ -14,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.course import equations
+from helpers.course import equations, publish
 from helpers.experiments import facts
 from helpers.support import ROOT, CourseError, cache
 
@@ -35,8 +36,9 @@ def sources(names: list[str] | None = None) -> list[Path]:
 
 
 def notebook(source: Path, solved: bool) -> NotebookNode:
-    """A notebook without outputs: solutions kept or turned into stubs, numbers filled in, ids by content."""
+    """A notebook without outputs: set-up in front, solutions kept or stubs, numbers filled in, ids by content."""
     made, seen = jupytext.read(source), {}
+    _open(made, f"notebooks/{'solutions/' if solved else ''}{source.stem}.ipynb")
     solutions = {}
     for cell in made.cells:
         if "# BEGIN SOLUTION" in cell.source:
@@ -58,6 +60,15 @@ def notebook(source: Path, solved: bool) -> NotebookNode:
         cell.id = f"{name}-{seen[name]}"
     made.nbformat, made.nbformat_minor = 4, 5
     return made
+
+
+def _open(made: NotebookNode, page: str) -> None:
+    """Put links under the title, and behind the first cell the set-up cell that all notebooks share."""
+    repo = publish.repository()
+    title, _, rest = made.cells[0].source.partition("\n")
+    line = publish.links(repo, page)
+    made.cells[0].source = f"{title}\n\n{line}\n{rest}" if line else f"{title}\n{rest}"
+    made.cells.insert(1, nbformat.v4.new_code_cell(publish.setup_cell(repo)))
 
 
 def asked(exercise: Exercise) -> str:
@@ -96,9 +107,26 @@ def _stays(output: NotebookNode) -> bool:
 
 def write(made: NotebookNode, path: Path) -> None:
     """One form of JSON, so that only what changed differs."""
-    nbformat.validate(made)
     with cache.whole(path) as scratch:
-        scratch.write_text(nbformat.writes(made).rstrip("\n") + "\n", encoding="utf-8")
+        scratch.write_text(text(made), encoding="utf-8")
+
+
+def pictures(made: NotebookNode) -> dict[Path, bytes]:
+    """The figures that pages outside the notebooks show: those of cells tagged "picture-NAME"."""
+    return {
+        ROOT / "data" / "results" / f"{tag.removeprefix('picture-')}.png": b64decode(output.data["image/png"])
+        for cell in made.cells
+        for tag in cell.metadata.get("tags", ())
+        if tag.startswith("picture-")
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    }
+
+
+def text(made: NotebookNode) -> str:
+    """A notebook as its file has it."""
+    nbformat.validate(made)
+    return nbformat.writes(made).rstrip("\n") + "\n"
 
 
 def main(names: list[str]) -> int:
@@ -106,7 +134,10 @@ def main(names: list[str]) -> int:
     for source in _some(names):
         write(notebook(source, solved=False), STUDENT / f"{source.stem}.ipynb")
         start = time.perf_counter()
-        write(execute(notebook(source, solved=True)), SOLVED / f"{source.stem}.ipynb")
+        executed = execute(notebook(source, solved=True))
+        write(executed, SOLVED / f"{source.stem}.ipynb")
+        for path, picture in pictures(executed).items():
+            path.write_bytes(picture)
         print(f"{source.stem}: built, executed in {time.perf_counter() - start:.0f} s", flush=True)
     return 0
 

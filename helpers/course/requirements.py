@@ -8,7 +8,7 @@ from helpers.support import ROOT
 
 DISPENSABLE = {  # the notebooks run without them, in another editor or without what contributors need
     *("jupyterlab", "ipywidgets", "jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval"),
-    *("playwright", "ruff", "pre-commit", "setuptools", "uv"),
+    *("playwright", "ruff", "pre-commit", "setuptools", "uv", "distributed", "pyarrow"),
     *("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline", "beautifulsoup4"),
 }
 

@@ -32,15 +32,18 @@ REMEDIES = {
 
 def python() -> Path:
     """The interpreter the course runs in: the one running if it is in an environment or on Colab, else .venv's."""
-    if sys.prefix != sys.base_prefix or "COLAB_RELEASE_TAG" in os.environ or _in_conda():
+    if sys.prefix != sys.base_prefix or "COLAB_RELEASE_TAG" in os.environ or _chosen():
         return Path(sys.executable)
     return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def _in_conda() -> bool:
-    """Whether the Python that runs is the active conda environment's; one can be active while another Python runs."""
-    active = os.environ.get("CONDA_PREFIX")
-    return bool(active) and os.path.realpath(active) == os.path.realpath(sys.prefix)
+def _chosen() -> bool:
+    """Whether the Python that runs is that of the active conda environment, or of Binder's image.
+
+    One can be active while another Python runs.
+    """
+    active = filter(None, map(os.environ.get, ("CONDA_PREFIX", "NB_PYTHON_PREFIX")))
+    return os.path.realpath(sys.prefix) in map(os.path.realpath, active)
 
 
 def stamp() -> Path:

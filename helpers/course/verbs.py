@@ -35,6 +35,14 @@ def setup_() -> int:
 
 
 @verb(OUTSIDE)
+def hosted() -> int:
+    """on Colab or Binder: add what the notebooks lack, replace nothing"""
+    from helpers.course import hosted
+
+    return hosted.main()
+
+
+@verb(OUTSIDE)
 def lab(rest: list[str]) -> int:
     """set-up, then JupyterLab on notebook 00"""
     if setup_():
@@ -99,6 +107,14 @@ def course() -> int:
     from helpers.course import build
 
     return build.course()
+
+
+@verb(INSIDE)
+def publish(rest: list[str]) -> int:
+    """write the repository's address everywhere, or take it back [owner/name | none]"""
+    from helpers.course import publish
+
+    return publish.main(rest)
 
 
 @verb(INSIDE)

@@ -257,7 +257,7 @@ predict(
     ["1s that look like it", "8s that look like it", "8s that look unlike it"],
 )
 
-# %%
+# %% tags=["picture-digits"]
 margins = (pixels[test] @ w.T).max(1).values - (pixels[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
 case, wrong, right = (z[margins.argmax()].item() for z in (test, said, labels[test]))
 shares = dual.contributions(digit_errors, pixels[train], pixels[case])

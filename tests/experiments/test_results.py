@@ -24,7 +24,7 @@ from helpers.experiments import (
 )
 from helpers.experiments.accuracy import CLASSIFIED, FREE
 from helpers.icl import Internals
-from helpers.support import ROOT, CourseError
+from helpers.support import CourseError
 
 EVERY = pytest.mark.parametrize("found", catalogue.STUDIES.values(), ids=catalogue.STUDIES)
 
@@ -111,8 +111,8 @@ def test_a_fact_is_a_number_with_its_interval():
     assert facts.fact("estimate past in_context").startswith("0.")
 
 
-def test_the_readme_shows_what_was_recorded():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_tables_show_what_was_recorded():
+    readme = (study.FOLDER / "README.md").read_text(encoding="utf-8")
     for table in (facts.fact("three ways"), *map(facts.fact, ("one step", "patches", "lm", "pretrained test"))):
         assert table in readme
 
@@ -144,7 +144,7 @@ def test_a_millionth_of_the_rate_is_nothing_to_mr_and_much_to_past():
     """What the course says of rounding: finetuning is steady on `mr` and not on `past`."""
     changes = {task: changes for task, (changes, _) in inside.against_loss("sim_aou raw").items()}
     assert np.ptp(changes["mr"]) < 0.5 < 5 < np.ptp(changes["past"])
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (study.FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(facts.fact(f"rank past {series}") in readme for series in ("sim_aou", "sim_aou raw", "sim_am after"))
 
 
@@ -188,8 +188,8 @@ def test_nulls_have_the_size_of_what_they_stand_beside():
     assert rows["sim_am noise"].mean() < rows["sim_am before"].mean() + 0.05
 
 
-def test_the_readme_shows_the_times_that_were_recorded():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_tables_show_the_times_that_were_recorded():
+    readme = (study.FOLDER / "README.md").read_text(encoding="utf-8")
     tables = (evaluation_cost.speed_table, attention_cost.attention_table, momentum_cost.momentum_table)
     for table in (*tables, momentum_cost.steps_table, inside.inside_table):
         assert table() in readme

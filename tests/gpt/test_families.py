@@ -1,6 +1,7 @@
-"""Every family that README lists: exact, exact but for internals, or by whole passes only. Tiny models, random weights.
+"""Every family that helpers/README.md lists: exact, exact but for internals, or by whole passes only.
 
-The reference is transformers itself: whole passes, its own attention weights, hooks on its projections.
+Tiny models, random weights. The reference is transformers itself: whole passes, its own attention weights, hooks on
+its projections.
 """
 
 import re
@@ -14,7 +15,7 @@ from helpers import gpt, icl
 from helpers.gpt import patches, verification
 from helpers.support import ROOT
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "helpers" / "README.md").read_text()
 OLD = {"n_positions": 256, "n_embd": 32, "n_layer": 2, "n_head": 4}  # shapes under the names of older families
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
 

@@ -8,7 +8,7 @@ import tempfile
 import nbformat
 import pytest
 
-from helpers.course import build, lint
+from helpers.course import build, lint, publish
 from helpers.support import ROOT
 
 BUILT = [(source, solved) for source in build.sources() for solved in (False, True)]
@@ -35,6 +35,22 @@ def test_what_is_committed_is_what_would_be_built(source, solved, tmp_path):
     build.write(build.notebook(source, solved), tmp_path / "built.ipynb")
     build.write(without_outputs(nbformat.read(committed(source, solved), as_version=4)), tmp_path / "committed.ipynb")
     assert (tmp_path / "built.ipynb").read_text() == (tmp_path / "committed.ipynb").read_text()
+
+
+def test_every_notebook_has_the_same_set_up_in_three_lines():
+    """And it is the first code that runs."""
+    for source, solved in BUILT:
+        first = next(c for c in nbformat.read(committed(source, solved), as_version=4).cells if c.cell_type == "code")
+        assert first.source == publish.setup_cell(publish.repository())
+        assert len(first.source.splitlines()) <= 3
+
+
+def test_pictures_outside_are_those_of_the_notebooks():
+    found = {}
+    for source in build.sources():
+        found |= build.pictures(nbformat.read(committed(source, True), as_version=4))
+    assert found
+    assert all(path.read_bytes() == picture for path, picture in found.items())
 
 
 def test_no_notebook_is_without_a_source():
@@ -117,10 +133,10 @@ def test_the_lint_sees_widget_state_and_outputs_of_students():
 def test_an_exercise_has_its_head_hints_and_solution_behind_folds(tmp_path):
     source = tmp_path / "x.py"
     source.write_text(
-        "# %% [markdown]\n# {exercise:linear_attention}\n\n# %%\ndef linear_attention(q, k, v):\n    # BEGIN SOLUTION\n"
+        "# %% [markdown]\n# # Title\n\n# %% [markdown]\n# {exercise:linear_attention}\n\n# %%\ndef linear_attention(q, k, v):\n    # BEGIN SOLUTION\n"
         "    return q\n    # END SOLUTION\n\n# %% [markdown]\n# {solution:linear_attention}\n"
     )
-    head, _, answer = (cell.source for cell in build.notebook(source, solved=False).cells)
+    _, _, head, _, answer = (cell.source for cell in build.notebook(source, solved=False).cells)
     assert head.startswith("**Exercise 1.2 ★ · `linear_attention`** (difficulty 2 of 5, importance 5 of 5, 10 minutes)")
     assert head.count("<details><summary>Hint ") == 2
     assert "```python\ndef linear_attention(q, k, v):\n    return q\n```" in answer
@@ -128,7 +144,9 @@ def test_an_exercise_has_its_head_hints_and_solution_behind_folds(tmp_path):
 
 def test_a_solution_becomes_a_stub(tmp_path):
     source = tmp_path / "x.py"
-    source.write_text("# %%\ndef f(x):\n    # BEGIN SOLUTION\n    return x\n    # END SOLUTION\n")
-    student, solved = (build.notebook(source, kind).cells[0].source for kind in (False, True))
+    source.write_text(
+        "# %% [markdown]\n# # Title\n\n# %%\ndef f(x):\n    # BEGIN SOLUTION\n    return x\n    # END SOLUTION\n"
+    )
+    student, solved = (build.notebook(source, kind).cells[-1].source for kind in (False, True))
     assert student == "def f(x):\n    raise NotImplementedError  # your code here"
     assert solved == "def f(x):\n    return x"

@@ -1,0 +1,154 @@
+"""One setting, the repository's address in pyproject.toml, and everything that is written from it.
+
+`make publish REPO=owner/name` writes it: clone line, badges, citation, and in every notebook the links and the set-up
+cell. `make publish REPO=none` takes it all back. Without an address no page shows a link that leads nowhere.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from helpers.support import ROOT, CourseError, cache
+
+BRANCH = "main"
+SETTING = re.compile(r'\n\[project\.urls\]\nRepository = "[^"\n]*"\n')
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
+MARKED = re.compile(r"((?:<!--|#) publish: (\w+)(?: -->)?\n).*?((?:<!--|#) /publish(?: -->)?\n)", re.S)
+FILES = ("README.md", "CITATION.cff")
+FIRST = "notebooks/00_start_here.ipynb"
+NOWHERE = "echo 'This copy has no public address: upload its folder as course, beside the notebook.'"
+
+
+def repository() -> str | None:
+    """The address that is set, as "owner/name"; None while the course is not published."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    address = project.get("urls", {}).get("Repository", "")
+    return address.removeprefix("https://github.com/") or None
+
+
+def binder(repo: str, page: str) -> str:
+    return f"https://mybinder.org/v2/gh/{repo}/{BRANCH}?urlpath=lab/tree/{page}"
+
+
+def colab(repo: str, page: str) -> str:
+    return f"https://colab.research.google.com/github/{repo}/blob/{BRANCH}/{page}"
+
+
+def book(repo: str) -> str:
+    owner, name = repo.split("/")
+    return f"https://{owner.lower()}.github.io/{name}/"
+
+
+def setup_cell(repo: str | None) -> str:
+    """The first code cell of every notebook, the same on all machines: it does something on Colab only."""
+    fetch = f"git clone -q --depth 1 https://github.com/{repo} course" if repo else NOWHERE
+    return (
+        'if __import__("os").getenv("COLAB_RELEASE_TAG"):  # on Colab only: fetch the course and what it lacks there\n'
+        f"    !test -d course || {fetch}\n"
+        "    %run course/binder/colab.py"
+    )
+
+
+def links(repo: str | None, page: str) -> str:
+    """The line under a notebook's title; empty without an address."""
+    if not repo:
+        return ""
+    return f"Run this page on [Binder]({binder(repo, page)}) or [Colab]({colab(repo, page)})."
+
+
+def _badges(repo: str | None) -> str:
+    if not repo:
+        return ""
+    pictures = (
+        ("Launch on Binder", "https://mybinder.org/badge_logo.svg", binder(repo, FIRST)),
+        ("Open in Colab", "https://colab.research.google.com/assets/colab-badge.svg", colab(repo, FIRST)),
+        ("Read the book", "https://img.shields.io/badge/read-the_book-blue", book(repo)),
+    )
+    return "\n".join(f"[![{text}]({picture})]({link})" for text, picture, link in pictures) + "\n"
+
+
+def _clone(repo: str | None) -> str:
+    fetch = f"git clone https://github.com/{repo} course && cd course" if repo else "cd course  # this folder"
+    return f"```\n{fetch}\nmake lab\n```\n"
+
+
+def _citation(repo: str | None) -> str:
+    return f"repository-code: https://github.com/{repo}\nurl: {book(repo)}\n" if repo else ""
+
+
+PARTS = {"badges": _badges, "clone": _clone, "citation": _citation}
+
+
+def filled(text: str, repo: str | None) -> str:
+    """A page with its marked parts as this address has them."""
+    return MARKED.sub(lambda found: found[1] + PARTS[found[2]](repo) + found[3], text)
+
+
+def pages() -> dict[Path, str]:
+    """Every file that speaks of the address, as it should be for the one that is set."""
+    from helpers.course import build
+
+    texts = {ROOT / name: filled((ROOT / name).read_text(encoding="utf-8"), repository()) for name in FILES}
+    for source in build.sources():
+        texts[build.STUDENT / f"{source.stem}.ipynb"] = build.text(build.notebook(source, solved=False))
+        texts[build.SOLVED / f"{source.stem}.ipynb"] = build.text(_executed(source))
+    return texts
+
+
+def _executed(source: Path) -> nbformat.NotebookNode:
+    """The solved notebook for this address, with the outputs that it has: nothing is executed again."""
+    from helpers.course import build
+
+    made = build.notebook(source, solved=True)
+    former = nbformat.read(build.SOLVED / f"{source.stem}.ipynb", as_version=4)
+    if len(made.cells) != len(former.cells):
+        raise CourseError(
+            f"{source.stem}: the executed notebook is older than its source, so its links stay as they were.\n"
+            "Run: python -m helpers build, then publish again."
+        )
+    for cell, old in zip(made.cells, former.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    return made
+
+
+def main(rest: list[str]) -> int:
+    """Show the address, set it, or take it back ("none")."""
+    if not rest:
+        print(f"The course's address: {repository() or 'none yet'}. Set it: make publish REPO=owner/name (or none)")
+        return 0
+    _set(None if rest == ["none"] else _named(" ".join(rest)))
+    changed = [path for path, text in pages().items() if _write(path, text)]
+    print(
+        f"Written for {repository() or 'a copy without an address'}: {len(changed)} files. Look at them, then commit."
+    )
+    return 0
+
+
+def _set(repo: str | None) -> None:
+    """The setting itself, first: whatever stops what follows, the same command does it again."""
+    project = SETTING.sub("", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    setting = f'\n[project.urls]\nRepository = "https://github.com/{repo}"\n' if repo else ""
+    _write(ROOT / "pyproject.toml", project.replace("\n[tool.", f"{setting}\n[tool.", 1))
+
+
+def _named(given: str) -> str:
+    """owner/name out of what was given. Raises CourseError."""
+    name = given.removeprefix("https://github.com/").removesuffix("/").removesuffix(".git")
+    if not NAME.fullmatch(name):
+        raise CourseError(
+            f"{given!r} is no repository on GitHub, so nothing was written.\n"
+            "Write owner/name: make publish REPO=ada/course; or REPO=none to take the address back."
+        )
+    return name
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write a file, whole or not at all; False if it is so already."""
+    if path.read_text(encoding="utf-8") == text:
+        return False
+    with cache.whole(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return True
