@@ -15,6 +15,7 @@ STYLESHEET = f"""<style>
 {CELL}:has(.course-still):has(+ {CELL} .course-live),
 {CELL}:has(.course-still) + {CELL} .jp-OutputArea-output:not(:has(*)) {{ display: none }}
 </style>"""
+VIEW = "application/vnd.jupyter.widget-view+json"
 MISSING = """Nothing can be moved here: the package ipywidgets is not installed.
 Run `python -m helpers setup`, then restart the kernel and run this cell again."""
 
@@ -35,7 +36,7 @@ def still_or_live(figure: Figure, alt: str, hint: str, live: Callable[[], "ipywi
 def widget_view(make: Callable[[], "ipywidgets.DOMWidget"]) -> dict[str, object]:  # noqa: F821
     """A widget as the page displays it; nothing, and a message, where ipywidgets is not installed."""
     try:
-        return make()._repr_mimebundle_()
+        return {VIEW: make().get_view_spec()}  # not _repr_mimebundle_, which ipywidgets 7 (Colab's) lacks
     except ModuleNotFoundError as error:
         if error.name != "ipywidgets":
             raise

@@ -133,7 +133,8 @@ def test_the_lint_sees_widget_state_and_outputs_of_students():
 def test_an_exercise_has_its_head_hints_and_solution_behind_folds(tmp_path):
     source = tmp_path / "x.py"
     source.write_text(
-        "# %% [markdown]\n# # Title\n\n# %% [markdown]\n# {exercise:linear_attention}\n\n# %%\ndef linear_attention(q, k, v):\n    # BEGIN SOLUTION\n"
+        "# %% [markdown]\n# # Title\n\n# %% [markdown]\n"
+        "# {exercise:linear_attention}\n\n# %%\ndef linear_attention(q, k, v):\n    # BEGIN SOLUTION\n"
         "    return q\n    # END SOLUTION\n\n# %% [markdown]\n# {solution:linear_attention}\n"
     )
     _, _, head, _, answer = (cell.source for cell in build.notebook(source, solved=False).cells)
