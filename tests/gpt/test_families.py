@@ -8,6 +8,8 @@ import re
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from test_internals import check_against_transformers
 from tiny import family, plain_scores, small_task
 
@@ -110,6 +112,10 @@ def test_what_cannot_be_packed_is_refused_and_scored_by_whole_passes(kind):
 @pytest.mark.parametrize("kind", EXACT)
 def test_internals_are_what_transformers_computes(kind):
     model, task = made(kind), small_task(queries=2)
+    if kind == "gemma2" and Version(transformers.__version__) < Version("5.21"):  # its fused attention left the cap out
+        with pytest.raises(ValueError, match="heads can't be looked into"):
+            icl.in_context(model, task, internals=True)
+        return
     check_against_transformers(model, task, icl.in_context, "answer", True)
     queries = icl.in_context(model, task, internals=True).internals.queries
     for query, found in zip(task.queries, queries, strict=True):
