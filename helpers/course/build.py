@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.course import equations, publish
+from helpers.course import equations
 from helpers.experiments import facts
 from helpers.support import ROOT, CourseError, cache
 
@@ -37,7 +37,7 @@ def sources(names: list[str] | None = None) -> list[Path]:
 
 def notebook(source: Path, solved: bool) -> NotebookNode:
     """A notebook without outputs: set-up in front, solutions kept or stubs, numbers filled in, ids by content."""
-    made, seen = jupytext.read(source), {}
+    made = jupytext.read(source)
     _open(made, f"notebooks/{'solutions/' if solved else ''}{source.stem}.ipynb")
     solutions = {}
     for cell in made.cells:
@@ -55,19 +55,26 @@ def notebook(source: Path, solved: bool) -> NotebookNode:
                 lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), cell.source
             )
         cell.metadata = NotebookNode({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+    made.nbformat, made.nbformat_minor = 4, 5
+    return identified(made)
+
+
+def identified(made: NotebookNode) -> NotebookNode:
+    """The notebook with every cell's id made from what the cell holds."""
+    seen: dict[str, int] = {}
+    for cell in made.cells:
         name = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
         seen[name] = seen.get(name, 0) + 1
         cell.id = f"{name}-{seen[name]}"
-    made.nbformat, made.nbformat_minor = 4, 5
     return made
 
 
 def _open(made: NotebookNode, page: str) -> None:
     """Put links under the title, and behind the first cell the set-up cell that all notebooks share."""
+    from helpers.course import publish  # which changes notebooks that are built
+
     repo = publish.repository()
-    title, _, rest = made.cells[0].source.partition("\n")
-    line = publish.links(repo, page)
-    made.cells[0].source = f"{title}\n\n{line}\n{rest}" if line else f"{title}\n{rest}"
+    made.cells[0].source = publish.titled(made.cells[0].source, repo, page)
     made.cells.insert(1, nbformat.v4.new_code_cell(publish.setup_cell(repo)))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from helpers.course import build
 from helpers.support import ROOT, CourseError, cache
 
 BRANCH = "main"
@@ -17,6 +18,7 @@ SETTING = re.compile(r'\n\[project\.urls\]\nRepository = "[^"\n]*"\n')
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 MARKED = re.compile(r"((?:<!--|#) publish: (\w+)(?: -->)?\n).*?((?:<!--|#) /publish(?: -->)?\n)", re.S)
 FILES = ("README.md", "CITATION.cff")
+LINKS = re.compile(r"\n\nRun this page on \[Binder\]\([^)]*\) or \[Colab\]\([^)]*\)\.\n")
 FIRST = "notebooks/00_start_here.ipynb"
 NOWHERE = "echo 'This copy has no public address: upload its folder as course, beside the notebook.'"
 
@@ -58,6 +60,13 @@ def links(repo: str | None, page: str) -> str:
     return f"Run this page on [Binder]({binder(repo, page)}) or [Colab]({colab(repo, page)})."
 
 
+def titled(source: str, repo: str | None, page: str) -> str:
+    """A notebook's first cell with its links under the title, in the place of those that were there."""
+    title, _, rest = LINKS.sub("\n", source).partition("\n")
+    line = links(repo, page)
+    return f"{title}\n\n{line}\n{rest}" if line else f"{title}\n{rest}"
+
+
 def _badges(repo: str | None) -> str:
     if not repo:
         return ""
@@ -88,30 +97,16 @@ def filled(text: str, repo: str | None) -> str:
 
 def pages() -> dict[Path, str]:
     """Every file that speaks of the address, as it should be for the one that is set."""
-    from helpers.course import build
-
     texts = {ROOT / name: filled((ROOT / name).read_text(encoding="utf-8"), repository()) for name in FILES}
-    for source in build.sources():
-        texts[build.STUDENT / f"{source.stem}.ipynb"] = build.text(build.notebook(source, solved=False))
-        texts[build.SOLVED / f"{source.stem}.ipynb"] = build.text(_executed(source))
-    return texts
+    return texts | {path: _notebook(path) for path in (*build.STUDENT.glob("*.ipynb"), *build.SOLVED.glob("*.ipynb"))}
 
 
-def _executed(source: Path) -> nbformat.NotebookNode:
-    """The solved notebook for this address, with the outputs that it has: nothing is executed again."""
-    from helpers.course import build
-
-    made = build.notebook(source, solved=True)
-    former = nbformat.read(build.SOLVED / f"{source.stem}.ipynb", as_version=4)
-    if len(made.cells) != len(former.cells):
-        raise CourseError(
-            f"{source.stem}: the executed notebook is older than its source, so its links stay as they were.\n"
-            "Run: python -m helpers build, then publish again."
-        )
-    for cell, old in zip(made.cells, former.cells, strict=True):
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = old.outputs, old.execution_count
-    return made
+def _notebook(path: Path) -> str:
+    """A notebook for the address that is set, with the outputs that it has: nothing is built or executed."""
+    made = nbformat.read(path, as_version=4)
+    made.cells[0].source = titled(made.cells[0].source, repository(), path.relative_to(ROOT).as_posix())
+    made.cells[1].source = setup_cell(repository())
+    return build.text(build.identified(made))
 
 
 def main(rest: list[str]) -> int:

@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 
-from helpers.course import build, publish
+from helpers.course import publish
 from helpers.support import ROOT, CourseError
 
 
@@ -18,10 +18,7 @@ def copy(tmp_path_factory):
     """The files of this checkout, in a folder of their own."""
     folder = tmp_path_factory.mktemp("copy") / "course"
     left_out = shutil.ignore_patterns(".*", "build", "tests", "__pycache__", "*.jsonl", "*.egg-info")
-    shutil.copytree(ROOT, folder, ignore=left_out)
-    shutil.copytree(ROOT / "data", folder / "data", dirs_exist_ok=True)  # the notebooks quote recorded rows
-    shutil.copytree(ROOT / "tests", folder / "tests")  # and name tests
-    return folder
+    return shutil.copytree(ROOT, folder, ignore=left_out)
 
 
 def published(folder, *arguments):
@@ -69,16 +66,6 @@ def test_a_wrong_address_is_two_lines_and_nothing_is_written(wrong):
         publish.main([wrong])
     assert len(str(error.value).splitlines()) == 2
     assert texts(ROOT) == before
-
-
-def test_a_source_that_was_not_executed_is_not_published(monkeypatch):
-    """A cell more in the source than in the executed notebook: outputs would stand under other cells."""
-    source = build.sources(["00"])[0]
-    made = build.notebook(source, solved=True)
-    made.cells.append(nbformat.v4.new_code_cell("1"))
-    monkeypatch.setattr(build, "notebook", lambda source, solved: made)
-    with pytest.raises(CourseError, match="older than its source"):
-        publish._executed(source)
 
 
 def test_without_an_address_no_page_has_a_link_to_nowhere():

@@ -10,7 +10,7 @@ from helpers import controls
 from helpers.experiments import study
 from helpers.experiments.evidence import contrasts, core, plan, recovery, verdict
 from helpers.experiments.evidence.rates import RATES
-from helpers.support import CourseError
+from helpers.support import ROOT, CourseError
 
 LAYERS, QUERIES = 3, 60
 
@@ -222,3 +222,14 @@ def test_every_table_has_a_row_for_what_is_recorded(recorded):
         shown = table().splitlines()
         assert len(shown) > 2 or shown == [verdict.NOTHING]
         assert "nan" not in " ".join(shown), table.__name__
+
+
+def test_the_pages_show_the_verdict_of_the_recorded_rows():
+    """The table of data/results/README.md, and the two figures that README.md takes from it."""
+    shown = verdict.verdict()
+    assert shown in (study.FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    header, *rows = ([cell.strip() for cell in line.split("|")] for line in shown.splitlines() if "|---" not in line)
+    found = dict(zip(header, next(row for row in rows if row[1] == "P2 SimAOU"), strict=True))
+    assert found["above random"] in readme
+    assert found["contrast"] in readme
