@@ -9,7 +9,6 @@ import errno
 import io
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -195,15 +194,10 @@ def fetch(package: str, folder: Path) -> Path:
     wanted.write_text("".join(f"{line}\n" for line in lines if line.startswith(f"{package}==")))
     place = folder / package
     flags = ("--no-deps", "--require-hashes", "--no-cache-dir", "--no-build-isolation", "--disable-pip-version-check")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *flags, "--dest", place, "--requirement", wanted],
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=offline.pip_settings() | {"TMPDIR": str(folder)},
-    )
-    if done.returncode:
-        raise _download_trouble(package, done.stderr)
+    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", place, "--requirement", wanted]
+    status, log = pip.run(command, offline.pip_settings() | {"TMPDIR": str(folder)})
+    if status:
+        raise _download_trouble(package, log)
     return next(place.iterdir())
 
 

@@ -110,16 +110,16 @@ def download(folder: Path) -> None:
     print("1/3 torch: the CPU build, about 190 MB", flush=True)
     on_linux = sys.platform == "linux"
     for source in setup.CPU_SOURCES if on_linux else [[]]:
-        done = _pip(folder, *source, f"torch=={setup.TORCH}{'+cpu' if on_linux else ''}")
-        if not done.returncode:
+        status, log = _pip(folder, *source, f"torch=={setup.TORCH}{'+cpu' if on_linux else ''}")
+        if not status:
             break
-    _check(done)
+    _check(status, log)
     print("2/3 everything else, about 370 MB", flush=True)
-    _check(_pip(folder, "--require-hashes", "--requirement", LOCK, "--requirement", assets.REQUIREMENTS))
+    _check(*_pip(folder, "--require-hashes", "--requirement", LOCK, "--requirement", assets.REQUIREMENTS))
     for entry in of_other_patches(LOCK.read_text(encoding="utf-8")):
         wanted = folder.parent / "entry.txt"
         wanted.write_text(entry, encoding="utf-8")
-        _check(_pip(folder, "--ignore-requires-python", "--require-hashes", "--requirement", wanted))
+        _check(*_pip(folder, "--ignore-requires-python", "--require-hashes", "--requirement", wanted))
 
 
 def of_other_patches(lock: str) -> list[str]:
@@ -135,22 +135,22 @@ def of_other_patches(lock: str) -> list[str]:
     ]
 
 
-def _pip(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
-    """`pip download` into a folder, beside which it also keeps what it has not finished.
+def _pip(folder: Path, *arguments: str | Path) -> tuple[int, str]:
+    """`pip download` into a folder, beside which it also keeps what it has not finished; status and complaints.
 
     A source's metadata is made by the setuptools that is here, not by one fetched unchecked.
     """
     command = [sys.executable, "-m", "pip", "download", *setup.PIP_FLAGS, "--no-deps", "--no-build-isolation"]
     command += ["--no-cache-dir", "--dest", folder, *arguments]  # pip's cache would hand out a damaged file again
     inside = offline.pip_settings() | {"TMPDIR": str(folder.parent)}
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", env=inside)
+    return pip.run(command, inside)
 
 
-def _check(done: subprocess.CompletedProcess) -> None:
+def _check(status: int, log: str) -> None:
     """Raise CourseError in two lines out of pip's output where it failed."""
-    if done.returncode:
-        what, remedy = TROUBLES[pip.cause(done.stderr)]
-        raise CourseError(f"{what.format(pip.last_words(done.stderr))}. No archive was made.\n{remedy}")
+    if status:
+        what, remedy = TROUBLES[pip.cause(log)]
+        raise CourseError(f"{what.format(pip.last_words(log))}. No archive was made.\n{remedy}")
 
 
 def write(archive: Path, files: list[Path], packages: Path) -> None:

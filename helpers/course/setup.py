@@ -19,7 +19,7 @@ TORCH = "2.13.0"
 TORCH_RANGE = ("2.6", "3")  # an installed torch between these is kept; as in requirements.txt
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_SOURCES = (["--no-index"], ["--index-url", CPU_INDEX, "--retries", "1"])  # "+cpu": pip may look elsewhere too
-PIP_FLAGS = ("--disable-pip-version-check", "--no-input", *(() if sys.stdout.isatty() else ("--quiet",)))
+PIP_FLAGS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 HERE = {"PIP_USER": "0", "PIP_TARGET": "", "PIP_PREFIX": "", "PIP_ROOT": ""}  # whatever pip's settings say of places
 REMEDIES = {
     "hash": "A proxy may change downloads: use another network, then run",
@@ -148,13 +148,14 @@ def _pip(*arguments: str | Path, must: bool = True) -> bool:
     """Run pip in the course's environment. Raises CourseError with pip's last words, unless the step may fail."""
     command = [python(), "-m", "pip", "install", *PIP_FLAGS, *arguments]
     settings = offline.pip_settings() | HERE
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", env=settings)
-    if done.returncode and must:
+    status, log = pip.run(command, settings)
+    if status and must:
+        said = pip.last_words(log) if log else "pip said above why."
         raise CourseError(
-            f"Installing stopped: {pip.last_words(done.stderr)}\n"
-            f"{REMEDIES[_cause(done.stderr)]} the same command again: what is installed stays installed."
+            f"Installing stopped: {said}\n"
+            f"{REMEDIES[_cause(log)]} the same command again: what is installed stays installed."
         )
-    return not done.returncode
+    return not status
 
 
 def _cause(log: str) -> str:

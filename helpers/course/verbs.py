@@ -28,8 +28,12 @@ def verb(shelf: dict) -> Callable[[Callable], Callable]:
 
 
 @verb(OUTSIDE)
-def setup_() -> int:
-    """environment, model and sentences: everything, once"""
+def setup_(rest: list[str] | None = None) -> int:
+    """environment, model and sentences: everything, once [--verbose: pip's own output]"""
+    if rest == ["--verbose"]:
+        os.environ["COURSE_VERBOSE"] = "1"
+    elif rest:
+        raise CourseError(f"`setup` takes only --verbose; it got {' '.join(rest)}.\nRun: python -m helpers setup")
     setup.environment()
     return setup.run("assets")
 

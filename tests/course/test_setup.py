@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from helpers.course import assets, doctor, setup, verbs
+from helpers.course import assets, doctor, pip, setup, verbs
 from helpers.support import ROOT, CourseError
 
 BARE = [
@@ -582,3 +582,46 @@ def test_the_report_fits_in_a_hundred_columns(capsys):
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 100
     assert " ".join(out.split()).count("a long word of advice") == 12
+
+
+# --- pip, and the bar in its place
+
+SLOW = """import sys, time
+for i in range(4):
+    print("Collecting a==1" if i % 2 else "Ignoring b: markers don't match", flush=True)
+    time.sleep(0.4)
+print("Installing collected packages: a", flush=True)
+time.sleep(0.4)
+sys.exit("ERROR: it stopped")
+"""
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A program that speaks as pip does, and a file of requirements that names four packages."""
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("".join(f"{name}==1 \\\n    --hash=sha256:00\n" for name in "abcd"))
+    return [sys.executable, "-c", SLOW, "--requirement", str(wanted)]
+
+
+def test_a_terminal_gets_a_bar_and_what_pip_complained_of_is_kept(slow, monkeypatch, capfd):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    status, log = pip.run(slow, dict(os.environ))
+    drawn = capfd.readouterr().out
+    assert (status, log.strip()) == (1, "ERROR: it stopped")
+    found = [int(number) for number in re.findall(r"(\d) of 4 packages", drawn)]
+    assert found == sorted(found)
+    assert {1, 3} <= set(found)
+    assert "unpacking" in drawn
+    assert "Collecting" not in drawn
+    assert "\n" not in drawn
+
+
+@pytest.mark.parametrize("verbose", ["", "1"])
+def test_a_file_gets_no_bar_and_pips_own_words_only_when_asked(slow, monkeypatch, capfd, verbose):
+    monkeypatch.setenv("COURSE_VERBOSE", verbose)
+    assert pip.run(slow, dict(os.environ))[0] == 1
+    said = capfd.readouterr()
+    assert ("Collecting a==1" in said.out) == bool(verbose)
+    assert ("ERROR: it stopped" in said.err) == bool(verbose)
+    assert "packages," not in said.out
