@@ -121,11 +121,8 @@ def _settings(tree: Path) -> dict[str, str]:
 
 def _install(tree: Path, environment: Path, python: str, resolution: str, out: object) -> None:
     """torch by set-up's own step, then the resolved versions of the rest; a kept environment is brought there."""
-    uv, inside, wanted = (
-        Path(sys.executable).parent / "uv",
-        environment / "bin" / "python",
-        FOLDER / f"{environment.name}.txt",
-    )
+    uv, inside = Path(sys.executable).parent / "uv", environment / "bin" / "python"
+    wanted = FOLDER / f"{environment.name}.txt"
     without = FOLDER / "without-torch.txt"
     wanted.unlink(missing_ok=True)  # uv would keep to what an earlier one says
     without.write_text("torch; sys_platform == 'never'\n")
