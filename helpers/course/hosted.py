@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helpers.course import setup
 from helpers.course.requirements import DISPENSABLE, installed, missing, out_of_range, requirements
-from helpers.support import CourseError
+from helpers.support import ROOT, CourseError
 
 KERNEL = (  # loaded in a running kernel, or made for it
     *("google-colab", "ipykernel", "ipython", "ipywidgets", "jupyter-client", "jupyter-core", "jupyter-server"),
@@ -22,6 +22,12 @@ KERNEL = (  # loaded in a running kernel, or made for it
 )
 LARGER = "fairseq-1.3b"  # the smaller of the paper's two models
 PUBLIC = re.compile(r"[0-9][0-9A-Za-z.!+_-]*")  # a version that pip can be held to
+
+
+def image() -> int:
+    """For Binder, which starts kernels later: the course itself becomes a package of the environment too."""
+    setup.install("--no-deps", "--editable", ROOT)
+    return main()
 
 
 def main() -> int:
@@ -45,7 +51,7 @@ def complete() -> None:
         with tempfile.TemporaryDirectory() as folder:
             kept = Path(folder) / "kept.txt"
             kept.write_text("".join(f"{line}\n" for line in frozen()), encoding="utf-8")
-            setup._pip("--constraint", kept, *map(str, wanted))
+            setup.install("--constraint", kept, *map(str, wanted))
         importlib.invalidate_caches()
     if still := missing():
         raise CourseError(

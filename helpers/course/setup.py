@@ -81,11 +81,11 @@ def environment() -> None:
     install_torch()
     _say("3/3 everything else (about 250 MB, one to three minutes the first time)")
     if ENVIRONMENT in python().parents:
-        _pip("--require-hashes", "--no-deps", "--requirement", ROOT / "requirements.lock")
-        _pip("--no-deps", "--no-build-isolation", "--editable", ROOT)
+        install("--require-hashes", "--no-deps", "--requirement", ROOT / "requirements.lock")
+        install("--no-deps", "--no-build-isolation", "--editable", ROOT)
     else:  # somebody else's environment: what is there and fits is kept
-        _pip("--requirement", ROOT / "requirements.txt")
-        _pip("--no-deps", "--editable", ROOT)
+        install("--requirement", ROOT / "requirements.txt")
+        install("--no-deps", "--editable", ROOT)
     stamp().parent.mkdir(exist_ok=True)
     stamp().write_text(made_from())
 
@@ -109,20 +109,20 @@ def install_torch() -> None:
         _say(f"    torch {have} is installed and stays")
     elif offline.is_bundle():
         _say("    the CPU build, out of the archive")
-        _pip("--no-deps", f"torch=={TORCH}")
+        install("--no-deps", f"torch=={TORCH}")
     elif sys.platform != "linux":
         _say("    the ordinary build: about 100 MB")
-        _pip(f"torch=={TORCH}")
+        install(f"torch=={TORCH}")
     elif shutil.which("nvidia-smi") or not _cpu_torch():
         _say("    the CUDA build: about 3 GB to download, 7 GB on disk")
-        _pip(f"torch=={TORCH}")
+        install(f"torch=={TORCH}")
 
 
 def _cpu_torch() -> bool:
     """A wheel at hand, else PyTorch's own index. False if neither has it and the CUDA build may be taken instead."""
     _say("    the CPU build: about 190 MB")
     for source in CPU_SOURCES:
-        if _pip("--no-deps", *source, f"torch=={TORCH}+cpu", must=False):
+        if install("--no-deps", *source, f"torch=={TORCH}+cpu", must=False):
             return True
     if os.environ.get("COURSE_TORCH") == "any" or os.environ.get("CI") == "true":  # nobody to ask on a CI machine
         return False
@@ -144,7 +144,7 @@ def _within(version: str) -> bool:
     return low <= tuple(int(part) for part in version.split("+")[0].split(".")[:2]) < high
 
 
-def _pip(*arguments: str | Path, must: bool = True) -> bool:
+def install(*arguments: str | Path, must: bool = True) -> bool:
     """Run pip in the course's environment. Raises CourseError with pip's last words, unless the step may fail."""
     command = [python(), "-m", "pip", "install", *PIP_FLAGS, *arguments]
     settings = offline.pip_settings() | HERE

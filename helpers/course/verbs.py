@@ -40,10 +40,10 @@ def setup_(rest: list[str] | None = None) -> int:
 
 @verb(OUTSIDE)
 def hosted() -> int:
-    """on Colab or Binder: add what the notebooks lack, replace nothing"""
+    """in Binder's image: add what the notebooks lack, replace nothing that they use"""
     from helpers.course import hosted
 
-    return hosted.main()
+    return hosted.image()
 
 
 @verb(OUTSIDE)

@@ -395,5 +395,5 @@ def test_without_the_folder_pip_has_its_own_settings(tmp_path, monkeypatch):
 def test_packages_for_a_newer_system_are_not_a_matter_of_the_network(reader):
     """pip says of them what it says of an index that it can't reach."""
     with pytest.raises(CourseError, match="packages are for a newer system") as caught:
-        setup._pip("--dry-run", "nothing-of-that-name==1.0")
+        setup.install("--dry-run", "nothing-of-that-name==1.0")
     assert "network" not in two_lines(caught.value)

@@ -186,7 +186,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(sys, "platform", platform)
         monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi" if gpu else None)
         monkeypatch.setattr(setup, "torch_version", lambda: have)
-        monkeypatch.setattr(setup, "_pip", pip)
+        monkeypatch.setattr(setup, "install", pip)
         setup.install_torch()
         return pip.asked
 
@@ -256,9 +256,9 @@ def test_pip_that_fails_is_quoted(monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(CourseError, match=r"Installing stopped: ERROR: No matching distribution") as caught:
-        setup._pip("--no-index", "nothing-of-that-name==1.0")
+        setup.install("--no-index", "nothing-of-that-name==1.0")
     two_lines(caught.value)
-    assert not setup._pip("--no-index", "nothing-of-that-name==1.0", must=False)
+    assert not setup.install("--no-index", "nothing-of-that-name==1.0", must=False)
 
 
 PLACES = {"user": "1", "target": "elsewhere", "prefix": "elsewhere", "root": "elsewhere"}
@@ -292,7 +292,7 @@ def test_pip_installs_into_the_environment_whatever_its_settings(
         (tmp_path / "pip.conf").write_text(f"[install]\n{setting} = {PLACES[setting]}\n")
     else:
         monkeypatch.setenv(f"PIP_{setting.upper()}", PLACES[setting])
-    setup._pip("--no-index", "--no-deps", "--force-reinstall", wheel)
+    setup.install("--no-index", "--no-deps", "--force-reinstall", wheel)
     installed = [*folder.rglob("nothing_much-1.0.dist-info")]
     assert len(installed) == 1
     shutil.rmtree(installed[0])
@@ -301,7 +301,7 @@ def test_pip_installs_into_the_environment_whatever_its_settings(
 def test_pip_that_refuses_is_not_the_network(monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     with pytest.raises(CourseError, match="Installing stopped: ERROR: Invalid requirement") as caught:
-        setup._pip("--no-index", "no requirement at all")
+        setup.install("--no-index", "no requirement at all")
     assert "network" not in two_lines(caught.value)
 
 
@@ -316,7 +316,7 @@ def checkout(tmp_path, monkeypatch):
     for name in ("COLAB_RELEASE_TAG", "CONDA_PREFIX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(setup, "install_torch", lambda: None)
-    monkeypatch.setattr(setup, "_pip", Pip())
+    monkeypatch.setattr(setup, "install", Pip())
     return tmp_path
 
 
@@ -358,15 +358,15 @@ def test_a_finished_set_up_is_ready_and_a_second_does_nothing(checkout, quick_ve
     assert not setup.ready()
     setup.environment()
     assert setup.ready()
-    assert ("--require-hashes", "--no-deps", "--requirement", checkout / "requirements.lock") in setup._pip.asked
-    setup._pip.asked.clear()
+    assert ("--require-hashes", "--no-deps", "--requirement", checkout / "requirements.lock") in setup.install.asked
+    setup.install.asked.clear()
     setup.environment()
-    assert setup._pip.asked == []
+    assert setup.install.asked == []
 
 
 def test_an_interrupted_set_up_is_not_ready_and_goes_on(checkout, quick_venv, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(setup, "_pip", Pip(lambda arguments: "--editable" not in arguments))
+        broken.setattr(setup, "install", Pip(lambda arguments: "--editable" not in arguments))
         with pytest.raises(CourseError):
             setup.environment()
         assert not setup.ready()
@@ -379,7 +379,7 @@ def test_an_interrupted_renewal_is_not_ready(checkout, quick_venv, monkeypatch):
     setup.environment()
     (checkout / "requirements.lock").write_text("")
     assert not setup.ready()
-    monkeypatch.setattr(setup, "_pip", Pip(lambda arguments: False))
+    monkeypatch.setattr(setup, "install", Pip(lambda arguments: False))
     with pytest.raises(CourseError):
         setup.environment()
     assert not setup.stamp().exists()
@@ -392,7 +392,7 @@ def test_somebody_elses_environment_is_completed_not_replaced(checkout, monkeypa
     monkeypatch.setattr(setup, "_create", lambda: pytest.fail("made an environment"))
     setup.environment()
     assert setup.ready()
-    assert setup._pip.asked[0] == ("--requirement", checkout / "requirements.txt")
+    assert setup.install.asked[0] == ("--requirement", checkout / "requirements.txt")
     assert checkout in setup.stamp().parents
 
 
