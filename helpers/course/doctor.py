@@ -10,7 +10,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from helpers.course import assets
-from helpers.course.requirements import DISPENSABLE, installed, requirements
+from helpers.course.requirements import AUTHORS, DISPENSABLE, installed, requirements
 from helpers.support import CourseError, cache, progress
 
 MARKS = {"ok": "ok", "note": "note", "stop": "STOP"}
@@ -48,9 +48,12 @@ def _python() -> Finding:
 
 def _packages() -> list[Finding]:
     """torch, and every package that is missing or out of its range; the others in one line."""
-    findings = [_package(wanted) for wanted in requirements()]
+    absent = {wanted.name for wanted in requirements() if wanted.name in AUTHORS and installed(wanted.name) is None}
+    findings = [_package(wanted) for wanted in requirements() if wanted.name not in absent]
     shown = [found for found in findings if found.what == "torch" or found.status != "ok"]
-    return [*shown, Finding("packages", "ok", f"{len(findings) - len(shown)} others in range")]
+    rest = f"{len(findings) - len(shown)} others in range"
+    unneeded = f"; {len(absent)} that only authors need are not here" if absent else ""
+    return [*shown, Finding("packages", "ok", rest + unneeded)]
 
 
 def _package(wanted: Requirement) -> Finding:

@@ -6,11 +6,12 @@ from packaging.requirements import Requirement
 
 from helpers.support import ROOT
 
-DISPENSABLE = {  # the notebooks run without them, in another editor or without what contributors need
-    *("jupyterlab", "ipywidgets", "jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval"),
-    *("playwright", "ruff", "pre-commit", "setuptools", "uv", "distributed", "pyarrow"),
-    *("sphinx", "myst-nb", "sphinx-book-theme", "sphinx-mathjax-offline", "beautifulsoup4"),
+AUTHORS = {  # for those who change the course: the notebooks run without them
+    *("jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval", "playwright", "ruff", "pre-commit"),
+    *("setuptools", "uv", "distributed", "pyarrow", "sphinx", "myst-nb", "sphinx-book-theme"),
+    *("sphinx-mathjax-offline", "beautifulsoup4"),
 }
+DISPENSABLE = AUTHORS | {"jupyterlab", "ipywidgets"}  # nor do they need these, in another editor
 
 
 def requirements() -> list[Requirement]:

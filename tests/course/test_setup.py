@@ -512,6 +512,15 @@ def test_packages_in_their_range_are_one_line_and_others_a_line_each(installed):
     assert findings["packages"].seen == f"{len(doctor.requirements()) - 3} others in range"
 
 
+def test_what_only_authors_need_bothers_no_reader(installed):
+    """On Binder, say: no note for each, one clause for all."""
+    installed(pytest=None, ruff=None, jupyterlab=None)
+    findings = found(doctor.report())
+    assert not findings.keys() & {"pytest", "ruff"}
+    assert findings["jupyterlab"].status == "note"
+    assert findings["packages"].seen.endswith("; 2 that only authors need are not here")
+
+
 GB = 10**9
 
 
