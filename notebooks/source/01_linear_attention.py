@@ -4,7 +4,7 @@
 # **Three programs that look nothing alike compute the same attention, and one of them needs no memory of the past but a single
 # matrix. That matrix is the stage on which the whole course plays.**
 #
-# *You need: notebook 00 and Python. About two hours, one of them (★) on the core path. No GPU.*
+# *You need: notebook 00 and Python. About 120 minutes, 60 of them (★) on the core path. No GPU.*
 
 # %%
 import torch

@@ -1,11 +1,13 @@
 """The notebooks are clean, say what their sources say, and run: solved ones with their outputs, student ones too."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 
 import nbformat
+import numpy as np
 import pytest
 
 from helpers.course import build, lint, publish
@@ -51,6 +53,18 @@ def test_pictures_outside_are_those_of_the_notebooks():
         found |= build.pictures(nbformat.read(committed(source, True), as_version=4))
     assert found
     assert all(path.read_bytes() == picture for path, picture in found.items())
+
+
+def test_the_route_in_the_readme_has_the_minutes_that_the_notebooks_say():
+    readme, total = (ROOT / "README.md").read_text(encoding="utf-8"), np.zeros(2, int)
+    for source in build.sources():
+        said = re.search(r"About (\d+) minutes(?:, (\d+) of them)?", source.read_text(encoding="utf-8"))
+        minutes = [int(said[1]), int(said[2] or said[1])]
+        (shown,) = re.findall(rf"notebooks/{source.stem}\.ipynb\).*\| (\d+) \((\d+)\) \|", readme)
+        assert list(map(int, shown)) == minutes
+        total += minutes
+    assert "About nine hours for what is there, five and a half of them on the core path" in readme
+    assert total.tolist() == [560, 330]
 
 
 def test_no_notebook_is_without_a_source():
