@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.course import equations
+from helpers.course import address, equations
 from helpers.experiments import facts
 from helpers.support import ROOT, CourseError, cache
 
@@ -71,11 +71,9 @@ def identified(made: NotebookNode) -> NotebookNode:
 
 def _open(made: NotebookNode, page: str) -> None:
     """Put links under the title, and behind the first cell the set-up cell that all notebooks share."""
-    from helpers.course import publish  # which changes notebooks that are built
-
-    repo = publish.repository()
-    made.cells[0].source = publish.titled(made.cells[0].source, repo, page)
-    made.cells.insert(1, nbformat.v4.new_code_cell(publish.setup_cell(repo)))
+    repo = address.repository()
+    made.cells[0].source = address.titled(made.cells[0].source, repo, page)
+    made.cells.insert(1, nbformat.v4.new_code_cell(address.setup_cell(repo)))
 
 
 def asked(exercise: Exercise) -> str:

@@ -1,70 +1,21 @@
-"""One setting, the repository's address in pyproject.toml, and everything that is written from it.
+"""Everything that is written from the course's address: `make publish REPO=owner/name`, and `REPO=none` takes it back.
 
-`make publish REPO=owner/name` writes it: clone line, badges, citation, and in every notebook the links and the set-up
-cell. `make publish REPO=none` takes it all back. Without an address no page shows a link that leads nowhere.
+Clone line, badges, citation, and in every notebook the links and the set-up cell.
 """
 
 import re
-import tomllib
 from pathlib import Path
 
 import nbformat
 
 from helpers.course import build
+from helpers.course.address import FIRST, binder, book, colab, repository, setup_cell, titled
 from helpers.support import ROOT, CourseError, cache
 
-BRANCH = "main"
 SETTING = re.compile(r'\n\[project\.urls\]\nRepository = "[^"\n]*"\n')
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 MARKED = re.compile(r"((?:<!--|#) publish: (\w+)(?: -->)?\n).*?((?:<!--|#) /publish(?: -->)?\n)", re.S)
 FILES = ("README.md", "CITATION.cff")
-LINKS = re.compile(r"\n\nRun this page on \[Binder\]\([^)]*\) or \[Colab\]\([^)]*\)\.\n")
-FIRST = "notebooks/00_start_here.ipynb"
-NOWHERE = "echo 'This copy has no public address: upload its folder as course, beside the notebook.'"
-
-
-def repository() -> str | None:
-    """The address that is set, as "owner/name"; None while the course is not published."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    address = project.get("urls", {}).get("Repository", "")
-    return address.removeprefix("https://github.com/") or None
-
-
-def binder(repo: str, page: str) -> str:
-    return f"https://mybinder.org/v2/gh/{repo}/{BRANCH}?urlpath=lab/tree/{page}"
-
-
-def colab(repo: str, page: str) -> str:
-    return f"https://colab.research.google.com/github/{repo}/blob/{BRANCH}/{page}"
-
-
-def book(repo: str) -> str:
-    owner, name = repo.split("/")
-    return f"https://{owner.lower()}.github.io/{name}/"
-
-
-def setup_cell(repo: str | None) -> str:
-    """The first code cell of every notebook, the same on all machines: it does something on Colab only."""
-    fetch = f"git clone -q --depth 1 https://github.com/{repo} course" if repo else NOWHERE
-    return (
-        'if __import__("os").getenv("COLAB_RELEASE_TAG"):  # on Colab only: fetch the course and what it lacks there\n'
-        f"    !test -d course || {fetch}\n"
-        "    %run course/binder/colab.py"
-    )
-
-
-def links(repo: str | None, page: str) -> str:
-    """The line under a notebook's title; empty without an address."""
-    if not repo:
-        return ""
-    return f"Run this page on [Binder]({binder(repo, page)}) or [Colab]({colab(repo, page)})."
-
-
-def titled(source: str, repo: str | None, page: str) -> str:
-    """A notebook's first cell with its links under the title, in the place of those that were there."""
-    title, _, rest = LINKS.sub("\n", source).partition("\n")
-    line = links(repo, page)
-    return f"{title}\n\n{line}\n{rest}" if line else f"{title}\n{rest}"
 
 
 def _badges(repo: str | None) -> str:

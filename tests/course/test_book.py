@@ -228,11 +228,11 @@ def test_notebooks_that_do_not_fit_together_are_two_lines(copy):
 
 
 def test_with_an_address_there_are_buttons_and_links_to_the_repository(copy, monkeypatch):
-    monkeypatch.setattr(book.publish, "repository", lambda: "ada/course")
+    monkeypatch.setattr(book.address, "repository", lambda: "ada/course")
     folder = copy("00_start_here.ipynb", README="# A course\n\n[Code](helpers/icl.py)\n")
     for file in (folder / "notebooks").rglob("*.ipynb"):
         notebook = nbformat.read(file, as_version=4)
-        notebook.cells.insert(1, nbformat.v4.new_code_cell(book.publish.setup_cell("ada/course")))
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(book.address.setup_cell("ada/course")))
         nbformat.write(notebook, file)
     book.make(folder / "book")
     start, page = ((folder / "book" / name).read_text() for name in ("index.html", "00_start_here.html"))

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from helpers.course import hosted, publish, setup, verbs
+from helpers.course import address, hosted, setup, verbs
 from helpers.course.requirements import installed
 from helpers.support import ROOT, cache
 
@@ -78,7 +78,7 @@ def test_the_set_up_cell_on_colab(colab, on_colab):
     """It fetches the course and what is missing, keeps what Colab has, restarts nothing, and may be run twice."""
     python = colab / "env" / "bin" / "python"
     before = versions(python)
-    cell = publish.setup_cell("ada/course")
+    cell = address.setup_cell("ada/course")
     first, again, loaded, answered = on_colab(
         "import numpy, ipywidgets, os; number = os.getpid()\n" + cell,  # Colab has these loaded when a page opens
         cell,
@@ -103,14 +103,14 @@ def test_colab_without_the_package_index_is_told_in_two_lines(colab, on_colab):
     remove = [sys.executable, "-m", "pip", "--python", python, "uninstall", "--quiet", "--yes", "jaxtyping"]
     subprocess.run(remove, check=True, env=os.environ | {"PIP_USER": "0"})
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    (said,) = on_colab(publish.setup_cell("ada/course"), **offline)
+    (said,) = on_colab(address.setup_cell("ada/course"), **offline)
     trouble = said.strip().splitlines()[-2:]
     assert trouble[0].startswith("Installing stopped: ")
     assert trouble[1].startswith("Check the network")
 
 
 def test_elsewhere_the_set_up_cell_does_nothing(tmp_path):
-    body = publish.setup_cell("ada/course").splitlines()
+    body = address.setup_cell("ada/course").splitlines()
     assert body[0].startswith('if __import__("os").getenv("COLAB_RELEASE_TAG"):')
     assert all(line.startswith("    ") for line in body[1:])
 

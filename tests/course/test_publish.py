@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 
-from helpers.course import publish
+from helpers.course import address, publish
 from helpers.support import ROOT, CourseError
 
 
@@ -72,5 +72,5 @@ def test_without_an_address_no_page_has_a_link_to_nowhere():
     """Neither badges nor a placeholder; with one, no page says that there is none."""
     for path, text in texts(ROOT).items():
         assert not re.search(r"ADDRESS-OF|OWNER/|example\.com", text), path
-        if publish.repository() is None and path.suffix != ".toml":
+        if address.repository() is None and path.suffix != ".toml":
             assert "mybinder.org/v2" not in text, path

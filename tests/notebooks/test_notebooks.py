@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers.course import build, lint, publish
+from helpers.course import address, build, lint
 from helpers.support import ROOT
 
 BUILT = [(source, solved) for source in build.sources() for solved in (False, True)]
@@ -43,7 +43,7 @@ def test_every_notebook_has_the_same_set_up_in_three_lines():
     """And it is the first code that runs."""
     for source, solved in BUILT:
         first = next(c for c in nbformat.read(committed(source, solved), as_version=4).cells if c.cell_type == "code")
-        assert first.source == publish.setup_cell(publish.repository())
+        assert first.source == address.setup_cell(address.repository())
         assert len(first.source.splitlines()) <= 3
 
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
-from helpers.course import publish
+from helpers.course import address
 from helpers.course.book import pages
 from helpers.support import ROOT, CourseError, cache
 
@@ -31,7 +31,7 @@ def make(target: Path) -> None:
     absent = [name for name in NEEDED if not find_spec(name)]
     if absent:
         raise CourseError(f"The book needs {', '.join(absent)}: not installed here.\nRun: python -m helpers setup")
-    repo = publish.repository()
+    repo = address.repository()
     with tempfile.TemporaryDirectory() as scratch, cache.whole(target) as site:
         source = Path(scratch) / "source"
         pages.write(source, repo)
@@ -91,7 +91,7 @@ def _theme(repo: str | None) -> dict:
     if repo:
         options |= {
             "repository_url": f"https://github.com/{repo}",
-            "repository_branch": publish.BRANCH,
+            "repository_branch": address.BRANCH,
             "path_to_docs": "notebooks",
             "use_repository_button": True,
             "launch_buttons": {"notebook_interface": "jupyterlab", "binderhub_url": BINDER, "colab_url": COLAB},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path
 
-from helpers.course import publish
+from helpers.course import address
 from helpers.support import ROOT, CourseError
 
 PICTURES = "_static/pictures"
@@ -58,7 +58,7 @@ def _target(target: str, base: Path, book: Book) -> str | None:
     here = Path(normpath(base / path)).as_posix()
     if here in book.pages:
         return f"{book.pages[here]}{mark}{anchor}"
-    return f"https://github.com/{book.repo}/blob/{publish.BRANCH}/{here}{mark}{anchor}" if book.repo else None
+    return f"https://github.com/{book.repo}/blob/{address.BRANCH}/{here}{mark}{anchor}" if book.repo else None
 
 
 def _html(target: str) -> str:
