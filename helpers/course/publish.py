@@ -30,8 +30,8 @@ def _badges(repo: str | None) -> str:
 
 
 def _clone(repo: str | None) -> str:
-    fetch = f"git clone https://github.com/{repo} course && cd course" if repo else "cd course  # this folder"
-    return f"```\n{fetch}\nmake lab\n```\n"
+    fetch = f"git clone https://github.com/{repo} course && cd course\n" if repo else ""
+    return f"```\n{fetch}make lab\n```\n"
 
 
 def _citation(repo: str | None) -> str:
@@ -65,28 +65,28 @@ def main(rest: list[str]) -> int:
     if not rest:
         print(f"The course's address: {repository() or 'none yet'}. Set it: make publish REPO=owner/name (or none)")
         return 0
-    _set(None if rest == ["none"] else _named(" ".join(rest)))
-    changed = [path for path, text in pages().items() if _write(path, text)]
-    print(
-        f"Written for {repository() or 'a copy without an address'}: {len(changed)} files. Look at them, then commit."
-    )
+    changed = _set(None if rest[0].lower() == "none" else _named(" ".join(rest)))
+    changed += sum(_write(path, text) for path, text in pages().items())
+    name = repository() or "a copy without an address"
+    print(f"{changed} files written for {name}. Look at them, then commit." if changed else f"All is so for {name}.")
     return 0
 
 
-def _set(repo: str | None) -> None:
+def _set(repo: str | None) -> bool:
     """The setting itself, first: whatever stops what follows, the same command does it again."""
     project = SETTING.sub("", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     setting = f'\n[project.urls]\nRepository = "https://github.com/{repo}"\n' if repo else ""
-    _write(ROOT / "pyproject.toml", project.replace("\n[tool.", f"{setting}\n[tool.", 1))
+    return _write(ROOT / "pyproject.toml", project.replace("\n[tool.", f"{setting}\n[tool.", 1))
 
 
 def _named(given: str) -> str:
     """owner/name out of what was given. Raises CourseError."""
-    name = given.removeprefix("https://github.com/").removesuffix("/").removesuffix(".git")
+    name = given.removeprefix("https://github.com/").removeprefix("git@github.com:")
+    name = name.removesuffix("/").removesuffix(".git")
     if not NAME.fullmatch(name):
         raise CourseError(
-            f"{given!r} is no repository on GitHub, so nothing was written.\n"
-            "Write owner/name: make publish REPO=ada/course; or REPO=none to take the address back."
+            f"{given!r} has not the form owner/name, so nothing was written.\n"
+            "For example: make publish REPO=ada/course; or REPO=none to take the address back."
         )
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations  # a Python too old for `X | Y` still gets as
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def stamp() -> Path:
 def made_from() -> str:
     """What the environment is made from, as one hash."""
     files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements.lock", "pyproject.toml")]
+    files[-1] = re.sub(rb"\n\[project\.urls\]\n[^\[]*", b"\n", files[-1])  # an address changes no package
     facts = [TORCH, sys.version, str(ROOT), os.path.realpath(python().parent)]
     return hashlib.sha256(b"".join([*files, *map(str.encode, facts)])).hexdigest()
 

@@ -30,12 +30,15 @@ def verb(shelf: dict) -> Callable[[Callable], Callable]:
 @verb(OUTSIDE)
 def setup_(rest: list[str] | None = None) -> int:
     """environment, model and sentences: everything, once [--verbose: pip's own output]"""
-    if rest == ["--verbose"]:
+    if rest in (["--verbose"], ["-v"]):
         os.environ["COURSE_VERBOSE"] = "1"
     elif rest:
         raise CourseError(f"`setup` takes only --verbose; it got {' '.join(rest)}.\nRun: python -m helpers setup")
     setup.environment()
-    return setup.run("assets")
+    status = setup.run("assets")
+    if rest is not None and not status:
+        print("Everything is here. Start with: make lab (or python -m helpers lab)")
+    return status
 
 
 @verb(OUTSIDE)
@@ -55,7 +58,16 @@ def lab(rest: list[str]) -> int:
     command = [setup.python(), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", landing]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where there is nobody else
         command.append("--allow-root")
-    return subprocess.run([*command, *rest], cwd=ROOT).returncode
+    return _until_it_ends(subprocess.Popen([*command, *rest], cwd=ROOT))
+
+
+def _until_it_ends(process: subprocess.Popen) -> int:
+    """Wait for a program that answers Ctrl-C itself: JupyterLab asks whether to shut down, and may go on."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 @verb(OUTSIDE)

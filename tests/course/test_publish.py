@@ -68,6 +68,11 @@ def test_a_wrong_address_is_two_lines_and_nothing_is_written(wrong):
     assert texts(ROOT) == before
 
 
+def test_the_address_that_github_shows_is_taken_in_each_of_its_forms():
+    for given in ("ada/c", "https://github.com/ada/c", "https://github.com/ada/c.git", "git@github.com:ada/c.git"):
+        assert publish._named(given) == "ada/c"
+
+
 def test_without_an_address_no_page_has_a_link_to_nowhere():
     """Neither badges nor a placeholder; with one, no page says that there is none."""
     for path, text in texts(ROOT).items():

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -591,6 +592,42 @@ def test_the_report_fits_in_a_hundred_columns(capsys):
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 100
     assert " ".join(out.split()).count("a long word of advice") == 12
+
+
+def test_an_address_changes_no_environment(checkout):
+    """What is published is told in pyproject.toml; nothing is installed anew for that."""
+    before, project = setup.made_from(), checkout / "pyproject.toml"
+    text = project.read_text()
+    project.write_text(text.replace("\n[tool.", '\n[project.urls]\nRepository = "https://github.com/a/b"\n\n[tool.', 1))
+    assert setup.made_from() == before
+    project.write_text(text.replace('requires-python = ">=3.11"', 'requires-python = ">=3.12"'))
+    assert setup.made_from() != before
+
+
+ASKS = """import signal, sys, time
+def asks(number, frame):
+    print("shut down?", flush=True)
+    time.sleep(0.5)
+    sys.exit(0)
+signal.signal(signal.SIGINT, asks)
+print("ready", flush=True)
+time.sleep(60)
+"""
+WAITS = """import subprocess, sys
+from helpers.course import verbs
+sys.exit(verbs._until_it_ends(subprocess.Popen(sys.argv[1:])))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another thing on Windows")
+def test_ctrl_c_is_jupyterlabs_own_to_answer():
+    """It asks and may go on: whoever waits for it neither kills it nor calls it a failure."""
+    command = [sys.executable, "-c", WAITS, sys.executable, "-c", ASKS]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as lab:
+        assert lab.stdout.readline() == "ready\n"
+        os.killpg(lab.pid, signal.SIGINT)
+        assert lab.stdout.read() == "shut down?\n"
+        assert lab.wait(30) == 0
 
 
 # --- pip, and the bar in its place
