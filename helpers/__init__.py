@@ -19,3 +19,4 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 DEFAULT_MODEL = "smollm2-135m"  # comes with set-up, out of a package; helpers.gpt loads it
+LARGER_MODEL = "fairseq-1.3b"  # the smaller of the paper's two, for a GPU

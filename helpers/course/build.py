@@ -18,6 +18,7 @@ from helpers.check import EXERCISES, Exercise
 from helpers.course import address, equations
 from helpers.experiments import facts
 from helpers.support import ROOT, CourseError, cache
+from helpers.widgets.live import VIEW
 
 SOURCES = ROOT / "notebooks" / "source"
 STUDENT = ROOT / "notebooks"
@@ -107,7 +108,7 @@ def execute(made: NotebookNode, timeout: int = 1800) -> NotebookNode:
 def _stays(output: NotebookNode) -> bool:
     """Take out the widget, which needs a running kernel; whether its html is left, or there was none."""
     data = output.get("data", {})
-    return data.pop("application/vnd.jupyter.widget-view+json", None) is None or "text/html" in data
+    return data.pop(VIEW, None) is None or "text/html" in data
 
 
 def write(made: NotebookNode, path: Path) -> None:

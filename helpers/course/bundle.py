@@ -17,7 +17,7 @@ from filelock import FileLock
 from packaging.requirements import Requirement
 
 from helpers.course import assets, offline, pip, setup
-from helpers.support import ROOT, CourseError, cache
+from helpers.support import ROOT, CourseError, cache, sha256
 
 LOCK = ROOT / "requirements.lock"
 ENTRY = re.compile(r"^(\w[^\\\n]*)(.*?)(?=^\S|\Z)", re.M | re.S)  # of the lock: a requirement, its hashes
@@ -110,16 +110,16 @@ def download(folder: Path) -> None:
     print("1/3 torch: the CPU build, about 190 MB", flush=True)
     on_linux = sys.platform == "linux"
     for source in setup.CPU_SOURCES if on_linux else [[]]:
-        status, log = _pip(folder, *source, f"torch=={setup.TORCH}{'+cpu' if on_linux else ''}")
+        status, log = assets.download(folder, *source, f"torch=={setup.TORCH}{'+cpu' if on_linux else ''}")
         if not status:
             break
     _check(status, log)
     print("2/3 everything else, about 370 MB", flush=True)
-    _check(*_pip(folder, "--require-hashes", "--requirement", LOCK, "--requirement", assets.REQUIREMENTS))
+    _check(*assets.download(folder, "--require-hashes", "--requirement", LOCK, "--requirement", assets.REQUIREMENTS))
     for entry in of_other_patches(LOCK.read_text(encoding="utf-8")):
         wanted = folder.parent / "entry.txt"
         wanted.write_text(entry, encoding="utf-8")
-        _check(*_pip(folder, "--ignore-requires-python", "--require-hashes", "--requirement", wanted))
+        _check(*assets.download(folder, "--ignore-requires-python", "--require-hashes", "--requirement", wanted))
 
 
 def of_other_patches(lock: str) -> list[str]:
@@ -135,17 +135,6 @@ def of_other_patches(lock: str) -> list[str]:
     ]
 
 
-def _pip(folder: Path, *arguments: str | Path) -> tuple[int, str]:
-    """`pip download` into a folder, beside which it also keeps what it has not finished; status and complaints.
-
-    A source's metadata is made by the setuptools that is here, not by one fetched unchecked.
-    """
-    command = [sys.executable, "-m", "pip", "download", *setup.PIP_FLAGS, "--no-deps", "--no-build-isolation"]
-    command += ["--no-cache-dir", "--dest", folder, *arguments]  # pip's cache would hand out a damaged file again
-    inside = offline.pip_settings() | {"TMPDIR": str(folder.parent)}
-    return pip.run(command, inside)
-
-
 def _check(status: int, log: str) -> None:
     """Raise CourseError in two lines out of pip's output where it failed."""
     if status:
@@ -156,7 +145,7 @@ def _check(status: int, log: str) -> None:
 def write(archive: Path, files: list[Path], packages: Path) -> None:
     """Pack the course's files and the packages, with the note on which machine and whose hashes these are."""
     print("3/3 the archive", flush=True)
-    note = offline.machine() | {"files": {file.name: offline.digest(file) for file in sorted(packages.iterdir())}}
+    note = offline.machine() | {"files": {file.name: sha256(file) for file in sorted(packages.iterdir())}}
     (packages / offline.NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
     with zipfile.ZipFile(archive, "w", strict_timestamps=False) as target:
         for file in files:

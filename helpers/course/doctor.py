@@ -48,8 +48,9 @@ def _python() -> Finding:
 
 def _packages() -> list[Finding]:
     """torch, and every package that is missing or out of its range; the others in one line."""
-    absent = {wanted.name for wanted in requirements() if wanted.name in AUTHORS and installed(wanted.name) is None}
-    findings = [_package(wanted) for wanted in requirements() if wanted.name not in absent]
+    listed = requirements()
+    absent = {wanted.name for wanted in listed if wanted.name in AUTHORS and installed(wanted.name) is None}
+    findings = [_package(wanted) for wanted in listed if wanted.name not in absent]
     shown = [found for found in findings if found.what == "torch" or found.status != "ok"]
     rest = f"{len(findings) - len(shown)} others in range"
     unneeded = f"; {len(absent)} that only authors need are not here" if absent else ""

@@ -22,14 +22,14 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from transformers import AutoConfig, PretrainedConfig
 
-from helpers import DEFAULT_MODEL, gpt
+from helpers import DEFAULT_MODEL, LARGER_MODEL, gpt
 from helpers.course import build, gpu_memory, gpu_report
 from helpers.experiments import attention_cost, study
 from helpers.gpt import loading
 from helpers.support import ROOT, CourseError, cache
 
 REPORT = ROOT / "build" / "gpu-check"
-LARGER = "fairseq-1.3b"  # the smaller one of the paper's two
+LARGER = LARGER_MODEL
 WORK = {"00_start_here": (16, 1), "04_icl_vs_finetuning": (32, 100)}  # demonstrations and queries of the largest task
 LOADED = re.compile(rf'gpt\.load\((?:"{DEFAULT_MODEL}")?\)')
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from helpers import LARGER_MODEL
 from helpers.course import setup
 from helpers.course.requirements import DISPENSABLE, installed, missing, out_of_range, requirements
 from helpers.support import ROOT, CourseError
@@ -20,7 +21,6 @@ KERNEL = (  # loaded in a running kernel, or made for it
     *("google-colab", "ipykernel", "ipython", "ipywidgets", "jupyter-client", "jupyter-core", "jupyter-server"),
     *("jupyterlab", "notebook", "pyzmq", "requests", "tornado", "traitlets"),
 )
-LARGER = "fairseq-1.3b"  # the smaller of the paper's two models
 PUBLIC = re.compile(r"[0-9][0-9A-Za-z.!+_-]*")  # a version that pip can be held to
 
 
@@ -72,9 +72,9 @@ def larger_model() -> None:
 
     from helpers.gpt import KNOWN
 
-    print(f"A GPU is here: fetching {KNOWN[LARGER]} for it (2.6 GB, once).", flush=True)
+    print(f"A GPU is here: fetching {KNOWN[LARGER_MODEL]} for it (2.6 GB, once).", flush=True)
     try:
-        snapshot_download(KNOWN[LARGER], endpoint=os.environ.get("HF_ENDPOINT"))
+        snapshot_download(KNOWN[LARGER_MODEL], endpoint=os.environ.get("HF_ENDPOINT"))
     except Exception as error:  # of any kind: the hub's, the network's, the disk's; none may stop the course
         reason = str(error).strip().partition("\n")[0]
         print(f"It could not be had ({type(error).__name__}: {reason[:200]}).\nThe course goes on with its own model.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+from nbformat import NotebookNode
 
 from helpers.check import EXERCISES
 from helpers.course import equations
@@ -29,16 +30,16 @@ NOTEBOOK = re.compile(r"\b[Nn]otebooks?\s+(\d\d(?:(?:, | and | to )\d\d)*)")
 
 def dead(text: str, path: Path) -> Iterator[str]:
     """What is wrong with the links and references of a Markdown text that lies at `path`."""
-    prose = SPAN.sub("", CODE.sub("", text))
-    yield from _dead_links(prose, path, anchors(text, jupyter=path.suffix == ".ipynb"))
+    said = SPAN.sub("", CODE.sub("", text))
+    yield from _dead_links(said, path, anchors(text, jupyter=path.suffix == ".ipynb"))
     known = {exercise.number for exercise in EXERCISES.values()}
-    for number in NUMBER.findall(" ".join(EQUATION.findall(prose))):
+    for number in NUMBER.findall(" ".join(EQUATION.findall(said))):
         if number not in _equations():
             yield f"no equation ({number})"
-    for number in NUMBER.findall(" ".join(EXERCISE.findall(prose))):
+    for number in NUMBER.findall(" ".join(EXERCISE.findall(said))):
         if number not in known:
             yield f"no exercise {number}"
-    for number in re.findall(r"\d\d", " ".join(NOTEBOOK.findall(prose))):
+    for number in re.findall(r"\d\d", " ".join(NOTEBOOK.findall(said))):
         if number not in ROUTE:
             yield f"no notebook {number}"
 
@@ -82,8 +83,12 @@ def markdown(file: Path) -> str:
     """The text of a Markdown file, or of a notebook's Markdown cells."""
     if file.suffix != ".ipynb":
         return file.read_text(encoding="utf-8")
-    cells = nbformat.read(file, as_version=4).cells
-    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return prose(nbformat.read(file, as_version=4))
+
+
+def prose(notebook: NotebookNode) -> str:
+    """The text of a notebook's Markdown cells."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 @functools.cache

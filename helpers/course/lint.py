@@ -25,7 +25,7 @@ def faults(notebook: NotebookNode, path: Path, solved: bool) -> Iterator[str]:
     """Everything wrong with one notebook, a line each."""
     if "widgets" in notebook.metadata:
         yield "keeps widget state"
-    yield from links.dead("\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown"), path)
+    yield from links.dead(links.prose(notebook), path)
     level = 0
     for number, cell in enumerate(notebook.cells):
         found = list(_markdown(cell.source, level) if cell.cell_type == "markdown" else _code(cell, solved))

@@ -5,14 +5,13 @@ Standard library only: set-up needs this before anything is installed.
 
 from __future__ import annotations  # a Python too old for `X | Y` still gets as far as being told so
 
-import hashlib
 import json
 import os
 import platform
 import sys
 from pathlib import Path
 
-from helpers.support import ROOT, CourseError
+from helpers.support import ROOT, CourseError, sha256
 
 FOLDER = ROOT / "offline"  # only an unpacked archive has it: every package that set-up installs or reads
 NOTE = "made_for.json"  # in it: the machine that it was made for, and each file's hash
@@ -55,12 +54,6 @@ def pip_settings() -> dict[str, str]:
     return {**others, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": FOLDER.as_uri()}
 
 
-def digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def _note() -> tuple[dict[str, str], dict[str, str]]:
     """The machine that the packages are for, and each file's hash."""
     try:
@@ -73,7 +66,7 @@ def _note() -> tuple[dict[str, str], dict[str, str]]:
 def _trouble(file: Path, expected: str) -> str:
     """What is wrong with a file; empty where it is whole."""
     try:
-        return "" if digest(file) == expected else "is damaged"
+        return "" if sha256(file) == expected else "is damaged"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

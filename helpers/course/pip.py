@@ -52,7 +52,7 @@ def run(command: list[str | Path], environment: dict[str, str]) -> tuple[int, st
     COURSE_VERBOSE shows pip's own output instead.
     """
     if os.environ.get("COURSE_VERBOSE"):
-        return subprocess.run(command, env=environment).returncode, ""
+        return subprocess.run(command, env=environment).returncode, "pip said above why."
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
     process = subprocess.Popen(command, env=environment, **pipes)
     said: list[str] = []

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import nbformat
 
-from helpers.course import build
+from helpers.course import build, lint, setup
 from helpers.course.address import FIRST, binder, book, colab, repository, setup_cell, titled
 from helpers.support import ROOT, CourseError, cache
 
-SETTING = re.compile(r'\n\[project\.urls\]\nRepository = "[^"\n]*"\n')
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 MARKED = re.compile(r"((?:<!--|#) publish: (\w+)(?: -->)?\n).*?((?:<!--|#) /publish(?: -->)?\n)", re.S)
 FILES = ("README.md", "CITATION.cff")
@@ -48,15 +47,16 @@ def filled(text: str, repo: str | None) -> str:
 
 def pages() -> dict[Path, str]:
     """Every file that speaks of the address, as it should be for the one that is set."""
-    texts = {ROOT / name: filled((ROOT / name).read_text(encoding="utf-8"), repository()) for name in FILES}
-    return texts | {path: _notebook(path) for path in (*build.STUDENT.glob("*.ipynb"), *build.SOLVED.glob("*.ipynb"))}
+    repo = repository()
+    texts = {ROOT / name: filled((ROOT / name).read_text(encoding="utf-8"), repo) for name in FILES}
+    return texts | {path: _notebook(path, repo) for path, _ in lint.notebooks()}
 
 
-def _notebook(path: Path) -> str:
-    """A notebook for the address that is set, with the outputs that it has: nothing is built or executed."""
+def _notebook(path: Path, repo: str | None) -> str:
+    """A notebook for this address, with the outputs that it has: nothing is built or executed."""
     made = nbformat.read(path, as_version=4)
-    made.cells[0].source = titled(made.cells[0].source, repository(), path.relative_to(ROOT).as_posix())
-    made.cells[1].source = setup_cell(repository())
+    made.cells[0].source = titled(made.cells[0].source, repo, path.relative_to(ROOT).as_posix())
+    made.cells[1].source = setup_cell(repo)
     return build.text(build.identified(made))
 
 
@@ -74,7 +74,7 @@ def main(rest: list[str]) -> int:
 
 def _set(repo: str | None) -> bool:
     """The setting itself, first: whatever stops what follows, the same command does it again."""
-    project = SETTING.sub("", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = setup.ADDRESS.sub("", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     setting = f'\n[project.urls]\nRepository = "https://github.com/{repo}"\n' if repo else ""
     return _write(ROOT / "pyproject.toml", project.replace("\n[tool.", f"{setting}\n[tool.", 1))
 

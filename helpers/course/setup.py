@@ -29,6 +29,7 @@ REMEDIES = {
     "archive": "The archive's packages are for a newer system: make one on a system like this, then run there",
     "": "Mend what pip names there, then run",
 }
+ADDRESS = re.compile(r'\n\[project\.urls\]\nRepository = "[^"\n]*"\n')  # as publish writes it; changes no package
 
 
 def python() -> Path:
@@ -55,7 +56,7 @@ def stamp() -> Path:
 def made_from() -> str:
     """What the environment is made from, as one hash."""
     files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements.lock", "pyproject.toml")]
-    files[-1] = re.sub(rb"\n\[project\.urls\]\n[^\[]*", b"\n", files[-1])  # an address changes no package
+    files[-1] = ADDRESS.sub("", files[-1].decode()).encode()
     facts = [TORCH, sys.version, str(ROOT), os.path.realpath(python().parent)]
     return hashlib.sha256(b"".join([*files, *map(str.encode, facts)])).hexdigest()
 
@@ -152,9 +153,8 @@ def install(*arguments: str | Path, must: bool = True) -> bool:
     settings = offline.pip_settings() | HERE
     status, log = pip.run(command, settings)
     if status and must:
-        said = pip.last_words(log) if log else "pip said above why."
         raise CourseError(
-            f"Installing stopped: {said}\n"
+            f"Installing stopped: {pip.last_words(log)}\n"
             f"{REMEDIES[_cause(log)]} the same command again: what is installed stays installed."
         )
     return not status

@@ -5,6 +5,7 @@ This file needs the standard library only: set-up reads it before anything is in
 
 from __future__ import annotations  # a Python too old for `X | Y` still gets as far as being told so
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def named_path(variable: str) -> Path | None:
     """The path in an environment variable, from the course's folder where it is relative; None if unset or empty."""
     value = os.environ.get(variable, "").strip()
     return ROOT / os.path.expanduser(value) if value else None
+
+
+def sha256(file: Path) -> str:
+    """The hash of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def replace_unprintable() -> None:

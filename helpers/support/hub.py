@@ -8,7 +8,6 @@ what it gives up: a 5xx in place of a file, and a connection that is reset.
 """
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from helpers.support import ROOT, CourseError, cache
+from helpers.support import ROOT, CourseError, cache, sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +149,7 @@ def _check(source: Source, path: Path) -> None:
     """Compare the file with the lock; the first time write it down. A wrong file is deleted, then CourseError."""
     from filelock import FileLock
 
-    found = _sha256(path)
+    found = sha256(path)
     with FileLock(cache.folder("hub", ".hub.lock.json.lock")):
         locked = locked_hashes()
         expected = locked.get(source) or _name_by_content(path) or found
@@ -175,11 +174,6 @@ def _write(locked: dict[Source, str]) -> None:
     rows = sorted((vars(source) | {"sha256": found} for source, found in locked.items()), key=str)
     with cache.whole(LOCK) as scratch:
         scratch.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _name_by_content(path: Path) -> str | None:

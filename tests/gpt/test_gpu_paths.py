@@ -42,14 +42,6 @@ def second():
         yield
 
 
-@pytest.fixture
-def folder(tmp_path):
-    model = tiny("llama", torch.float32)
-    model.network.save_pretrained(tmp_path)
-    model.tokenizer.save_pretrained(tmp_path)
-    return str(tmp_path)
-
-
 # --- What is chosen
 
 

@@ -8,7 +8,6 @@ from threading import Thread
 
 import pytest
 import torch
-from tiny import tiny
 
 from helpers import gpt
 from helpers.gpt import loading
@@ -36,15 +35,6 @@ def hub():
     yield server
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A model in a folder."""
-    model = tiny("llama", torch.float32)
-    model.network.save_pretrained(tmp_path)
-    model.tokenizer.save_pretrained(tmp_path)
-    return str(tmp_path)
 
 
 @pytest.mark.parametrize("allowed", [None, "1", "0"])
