@@ -19,7 +19,7 @@ LIMITS = (  # where a control group states what it allows and what is used
     (".", "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
-CLOSE = "The notebooks with the real GPT need up to 1.6 GB: close other programs or other notebooks' kernels."
+CLOSE = "The notebooks with the real GPT need up to 1.9 GB: close other programs or other notebooks' kernels."
 ELSEWHERE = "Let COURSE_CACHE name a folder that can be written; what is computed is not kept until then."
 
 

@@ -24,9 +24,10 @@ from transformers import AutoConfig, PretrainedConfig
 
 from helpers import DEFAULT_MODEL, LARGER_MODEL, gpt
 from helpers.course import build, gpu_memory, gpu_report
-from helpers.experiments import attention_cost, study
+from helpers.experiments import study
 from helpers.gpt import loading
 from helpers.support import ROOT, CourseError, cache
+from helpers.support.memory import peak
 
 REPORT = ROOT / "build" / "gpu-check"
 LARGER = LARGER_MODEL
@@ -76,7 +77,7 @@ def trouble(model: str) -> str:
 
 
 def configuration(model: str) -> PretrainedConfig:
-    return loading._pretrained(AutoConfig, loading._source(model))
+    return loading.pretrained(AutoConfig, loading.source_of(model))
 
 
 def device() -> str:
@@ -174,7 +175,7 @@ def memory() -> int:
     """The most bytes that tensors have had on the GPU, or that this process has held."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return getattr(psutil.Process().memory_info(), "peak_wset", None) or attention_cost.peak()  # Windows has it there
+    return peak()
 
 
 def said(cell: NotebookNode) -> dict:

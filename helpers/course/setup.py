@@ -139,7 +139,8 @@ def torch_version() -> str | None:
     """The version of torch in the course's environment, without importing it."""
     code = "import importlib.metadata as m; print(m.version('torch'))"
     done = subprocess.run([python(), "-c", code], capture_output=True, text=True)
-    return done.stdout.strip() or None
+    found = done.stdout.strip()
+    return found if found[:1].isdigit() else None  # "None" where an installation broke off
 
 
 def _within(version: str) -> bool:

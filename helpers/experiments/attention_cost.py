@@ -4,10 +4,8 @@
 own, so that its peak memory, above what was there before the first call, is its own.
 """
 
-import resource
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ from helpers import attention
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown
 from helpers.support import CourseError, formats
+from helpers.support.memory import peak
 
 HEADS, WIDTH = 8, 64
 LENGTHS = tuple(2**power for power in range(7, 15))
@@ -70,14 +69,6 @@ def cost(way: str, n: int, backward: bool) -> dict:
     while sum(seconds) < SECONDS or len(seconds) < 4:
         seconds.append(once())
     return {"seconds": float(f"{np.median(seconds[1:]):.3g}"), "bytes": after - before}
-
-
-def peak() -> int:
-    """The most bytes that this process has held. (On Linux `ru_maxrss` begins with what its parent held.)"""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def beside_public(way: str) -> dict:

@@ -7,7 +7,6 @@ layers and attention must compute, over the speed of a matrix product measured i
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown
 from helpers.gpt import GPT
 from helpers.support import ROOT, CourseError, cache, formats
+from helpers.support.memory import peak
 from helpers.tasks import Task
 
 HARNESS = "0.4.13"
@@ -112,8 +112,7 @@ def timed(way: str) -> dict:
             start = time.perf_counter()
             found = scores(way, model, task)
             seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    return {"seconds": seconds, "peak_gb": round(peak, 2), "scores": found}
+    return {"seconds": seconds, "peak_gb": round(peak() / 1e9, 2), "scores": found}
 
 
 def in_a_process(way: str) -> dict:

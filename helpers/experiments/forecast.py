@@ -72,7 +72,7 @@ def _memory(model: str) -> str:
 def parameters(model: str) -> int:
     """How many a model has, by its configuration alone."""
     with torch.device("meta"):
-        config = loading._pretrained(AutoConfig, loading._source(model))
+        config = loading.pretrained(AutoConfig, loading.source_of(model))
         return AutoModelForCausalLM.from_config(config).num_parameters()
 
 

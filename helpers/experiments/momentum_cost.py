@@ -19,10 +19,11 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from helpers import attention, lm
 from helpers.experiments import momentum
-from helpers.experiments.attention_cost import HEADS, WIDTH, peak
+from helpers.experiments.attention_cost import HEADS, WIDTH
 from helpers.experiments.study import Study
 from helpers.experiments.tables import markdown, minus
 from helpers.support import formats
+from helpers.support.memory import peak
 
 LENGTHS = tuple(2**power for power in range(9, 15))
 ETAS = torch.linspace(0.5, 0.95, HEADS)

@@ -13,17 +13,18 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from helpers import DEFAULT_MODEL
+from helpers import DEFAULT_MODEL, LARGER_MODEL
 from helpers.gpt import momentum
 from helpers.support import cache
 
 KNOWN = {  # name: where it comes from; the default comes with set-up, the others from the hub
     DEFAULT_MODEL: "set-up",
-    "fairseq-1.3b": "KoboldAI/fairseq-dense-1.3B",  # the two models of Dai et al. (2022)
+    LARGER_MODEL: "KoboldAI/fairseq-dense-1.3B",  # the two models of Dai et al. (2022)
     "fairseq-2.7b": "KoboldAI/fairseq-dense-2.7B",
     "smollm2-1.7b": "HuggingFaceTB/SmolLM2-1.7B",
     "gpt2": "openai-community/gpt2",
 }
+FLOAT32 = 10  # free bytes a parameter: weights, a packed row and a finetuning in float32 (course.gpu_memory)
 
 
 @dataclass(frozen=True)
@@ -94,21 +95,21 @@ def load(
         raise ValueError(f"There is no attention called {attention!r} for a real GPT. There are: softmax, momentum.")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     name = _choose(device) if name == "auto" else name
-    source = _source(name)
+    source = source_of(name)
     if dtype == "auto":
-        dtype = torch.float32 if _room(device, source) > 16 else torch.bfloat16
+        dtype = torch.float32 if _room(device, source) > FLOAT32 else torch.bfloat16
     elif isinstance(dtype, str):
         dtype = getattr(torch, dtype)
     logging.disable_progress_bar()
-    tokenizer = _pretrained(AutoTokenizer, source)
-    network = _pretrained(AutoModelForCausalLM, source, dtype=dtype, weights_only=True)
+    tokenizer = pretrained(AutoTokenizer, source)
+    network = pretrained(AutoModelForCausalLM, source, dtype=dtype, weights_only=True)
     network.to(device).eval().requires_grad_(False)
     if attention == "momentum":
         momentum.add_momentum(network)
     return GPT(network, tokenizer, name)
 
 
-def _pretrained(kind: type, source: str, **options: object) -> object:
+def pretrained(kind: type, source: str, **options: object) -> object:
     """A tokenizer, network or configuration; asks the hub only where HF_HUB_OFFLINE=0 allows it.
 
     Every call says so: transformers reads that variable once, which may have been before the course set it.
@@ -125,25 +126,25 @@ def _pretrained(kind: type, source: str, **options: object) -> object:
 
 
 def _choose(device: str) -> str:
-    """The largest model worth having on this device that needs no download."""
-    larger = "fairseq-1.3b"
-    here = isinstance(try_to_load_from_cache(KNOWN[larger], "config.json"), str)
-    return larger if here and device.startswith("cuda") and _room(device, KNOWN[larger]) > 8 else DEFAULT_MODEL
+    """The largest model that needs no download and fits this device in float32, which the value update asks for."""
+    source = KNOWN[LARGER_MODEL]
+    here = isinstance(try_to_load_from_cache(source, "config.json"), str)
+    return LARGER_MODEL if here and device.startswith("cuda") and _room(device, source) > FLOAT32 else DEFAULT_MODEL
 
 
 def _room(device: str, source: str) -> float:
     """Free bytes on this device for each parameter that the model's configuration asks for."""
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(_pretrained(AutoConfig, source))
+        network = AutoModelForCausalLM.from_config(pretrained(AutoConfig, source))
     return free_memory(device) / network.num_parameters()
 
 
 def free_memory(device: str) -> float:
     """Free memory in bytes; a CPU always takes float32, for half precision is slower there."""
-    return torch.cuda.mem_get_info()[0] if device.startswith("cuda") else float("inf")
+    return float(torch.cuda.mem_get_info()[0]) if device.startswith("cuda") else float("inf")
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
     """Where the files of a model are: a folder or a hub name."""
     if name == DEFAULT_MODEL:
         here = cache.folder("models", DEFAULT_MODEL)

@@ -8,17 +8,20 @@ Only the logits that somebody reads are computed. Which families this is exact f
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from inspect import signature
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, LlamaForCausalLM
 from transformers.cache_utils import DynamicLayer
+from transformers.models.xglm import modeling_xglm
 
 from helpers.gpt.loading import GPT, free_memory
 from helpers.gpt.verification import alike, once, probe, refusal, refused, window
 
 PACKED_TOKENS = 512  # tokens in one packed row: enough to keep a CPU busy, little enough for its memory
+CACHE = "cache" if "cache" in signature(LlamaForCausalLM.forward).parameters else "past_key_values"  # from 5.24 on
 
 SLOW = "score by whole passes, which takes longer: slow=True."
 
@@ -84,7 +87,7 @@ def encode_prefix(model: GPT, ids: list[int]) -> DynamicCache:
     """The keys and values of every layer for a prefix, computed once."""
     prefix = DynamicCache(config=model.network.config)
     if ids:
-        model.network(torch.tensor([ids], device=model.device), past_key_values=prefix, logits_to_keep=1)
+        model.network(torch.tensor([ids], device=model.device), logits_to_keep=1, **{CACHE: prefix})
     prefix.layers = [PrefixLayer(layer) for layer in prefix.layers]
     return prefix
 
@@ -92,15 +95,21 @@ def encode_prefix(model: GPT, ids: list[int]) -> DynamicCache:
 @torch.no_grad()
 def logits_of(model: GPT, prefix: DynamicCache, row: Packed, rows: list[int]) -> Float[Tensor, "rows vocabulary"]:
     """Logits at the given places of a packed row."""
-    mask = torch.full(row.sees.shape, torch.finfo(model.dtype).min, dtype=model.dtype).masked_fill_(row.sees, 0)
     out = model.network(
         row.ids.to(model.device),
         position_ids=row.positions.to(model.device),
-        attention_mask=mask[None, None].to(model.device),
-        past_key_values=prefix,
+        attention_mask=_mask(model, row.sees)[None, None].to(model.device),
         logits_to_keep=torch.tensor(rows, device=model.device),
+        **{CACHE: prefix},
     )
     return out.logits[0].float().cpu()
+
+
+def _mask(model: GPT, sees: Bool[Tensor, "tokens seen"]) -> Float[Tensor, "tokens seen"]:
+    """What is added to the scores; before transformers 5.2 XGLM asks for ones where a token sees, and turns them so."""
+    if model.network.config.model_type == "xglm" and hasattr(modeling_xglm, "_prepare_4d_causal_attention_mask"):
+        return sees.to(model.dtype)
+    return torch.full(sees.shape, torch.finfo(model.dtype).min, dtype=model.dtype).masked_fill_(sees, 0)
 
 
 Look = Callable[[Packed, slice], AbstractContextManager]  # opened around the pass over a row of these prompts

@@ -221,8 +221,9 @@ def _xglm_attention(
     self: XGLMAttention,
     config: PreTrainedConfig,
     hidden_states: Tensor,
-    past_key_values: DynamicCache | None,
-    attention_mask: Tensor | None,
+    past_key_values: DynamicCache | None = None,
+    attention_mask: Tensor | None = None,
+    cache: DynamicCache | None = None,  # its name since transformers 5.24
     **_: object,
 ) -> tuple:
     """The paper's own architecture still computes its attention by hand in transformers 5; here by the interface."""
@@ -230,8 +231,8 @@ def _xglm_attention(
     query, key, value = (
         project(hidden_states).view(split).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj)
     )
-    if past_key_values is not None:
-        key, value = past_key_values.update(key, value, self.layer_idx)
+    if (cache := past_key_values if cache is None else cache) is not None:
+        key, value = cache.update(key, value, self.layer_idx)
     attend = AttentionInterface()[config._attn_implementation]
     out, weights = attend(self, query, key, value, attention_mask, scaling=self.scaling)
     return self.out_proj(out.flatten(2)), weights

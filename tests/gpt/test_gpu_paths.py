@@ -45,7 +45,7 @@ def second():
 # --- What is chosen
 
 
-@pytest.mark.parametrize(("each", "dtype"), [(17, torch.float32), (15, torch.bfloat16)])
+@pytest.mark.parametrize(("each", "dtype"), [(11, torch.float32), (9, torch.bfloat16)])
 @pytest.mark.parametrize("attention", ["softmax", "momentum"])
 def test_auto_puts_a_model_on_the_gpu_in_the_precision_that_fits(gpu, second, folder, each, dtype, attention):
     gpu(each * tiny("llama", torch.float32).network.num_parameters())
@@ -63,11 +63,11 @@ def test_another_device_is_taken_at_its_word(gpu, folder):
 @pytest.mark.parametrize(
     ("device", "each", "here", "larger"),
     [
-        ("cuda", 9, True, True),
-        ("cuda:1", 9, True, True),
-        ("cuda", 7, True, False),
-        ("cuda", 9, False, False),
-        ("cpu", 9, True, False),
+        ("cuda", 11, True, True),
+        ("cuda:1", 11, True, True),
+        ("cuda", 9, True, False),
+        ("cuda", 11, False, False),
+        ("cpu", 11, True, False),
     ],
 )
 def test_the_larger_model_is_taken_where_it_is_here_and_fits(gpu, monkeypatch, folder, device, each, here, larger):
@@ -83,7 +83,6 @@ def test_only_a_gpu_s_memory_has_a_bound(gpu, folder):
     assert loading._room("cuda", folder) == 15 * GB / tiny("llama", torch.float32).network.num_parameters()
 
 
-@pytest.mark.xfail(strict=True, reason="free_memory hands on a whole number where its annotation says float")
 def test_free_memory_is_what_its_annotation_says(gpu):
     """Torch counts in whole bytes; the tests' own check of annotations would stop every evaluation on a real GPU."""
     gpu(15 * GB, kind=int)

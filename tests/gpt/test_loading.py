@@ -53,7 +53,7 @@ def test_the_hub_is_asked_only_where_it_is_allowed(hub, tmp_path, first, allowed
     assert "gpt.load('smollm2-135m')" in message
 
 
-@pytest.mark.parametrize(("each", "dtype"), [(17, torch.float32), (15, torch.bfloat16)])
+@pytest.mark.parametrize(("each", "dtype"), [(11, torch.float32), (9, torch.bfloat16)])
 def test_the_dtype_is_chosen_by_the_model_s_own_size(folder, monkeypatch, each, dtype):
     """The room that a device has, for a model of any name."""
     size = gpt.load(folder).network.num_parameters()
