@@ -11,7 +11,7 @@ from helpers.support import ROOT
 
 HELPERS = ROOT / "helpers"
 SHELF = ("attention", "dual", "regression", "tasks", "metrics", "icl", "controls")
-ROOMS = ("gpt", "lm", "plots", "widgets", "experiments", "check", "course", "support")
+ROOMS = ("gpt", "lm", "plots", "widgets", "experiments", "check", "homework", "course", "support")
 FILES = sorted(HELPERS.rglob("*.py"))
 MAY = {  # room or file of the shelf: what of helpers it may import beside itself
     "support": (),
@@ -28,6 +28,7 @@ MAY = {  # room or file of the shelf: what of helpers it may import beside itsel
     "widgets": (*SHELF, "gpt", "plots", "support"),
     "experiments": (*SHELF, "gpt", "lm", "support"),
     "check": (*SHELF, "support"),
+    "homework": (*SHELF, "check", "support"),
     "course": (*SHELF, *ROOMS),
     "__main__": ("course",),
     "__init__": (),

@@ -23,6 +23,7 @@ class Claim:
     mistake: str = ""  # the known mistake that leads to exactly this value
     expected: object = None
     mistakes: Mistakes = field(default_factory=dict)
+    counts: bool = False  # earns part of the points in homework: a claim about values, not about forms
 
 
 def is_tensor(
@@ -97,10 +98,10 @@ def equals(out: Tensor, expected: Tensor, says: str, mistakes: Mistakes | None =
     """Equal to 1e-10 relative; where not, the known mistake that explains it is named."""
     mistakes = mistakes or {}
     if close(out, expected, EXACT):
-        return Claim(says, expected=expected, mistakes=mistakes)
+        return Claim(says, expected=expected, mistakes=mistakes, counts=True)
     broken = _difference(out, expected)
     mistake = next((meaning for meaning, wrong in mistakes.items() if close(out, wrong(), ALIKE)), "")
-    return Claim(says, broken, mistake, expected, mistakes)
+    return Claim(says, broken, mistake, expected, mistakes, counts=True)
 
 
 def close(a: Tensor, b: Tensor, relative: float) -> bool:

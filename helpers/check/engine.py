@@ -6,7 +6,7 @@ import inspect
 import itertools
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType, ModuleType, TracebackType
 
 import torch
@@ -131,7 +131,12 @@ class Attempt:
 def verdict(fn: Callable, name: str | None = None) -> Verdict:
     """What became of an attempt; never raises for what the attempt does, and writes nothing."""
     asked = find(fn, name)
-    attempt, say = Attempt(fn, asked), functools.partial(Verdict, asked)
+    return judged(asked, Attempt(fn, asked))
+
+
+def judged(asked: Exercise, attempt: Attempt) -> Verdict:
+    """What became of an attempt, wherever it runs; never raises for what it does."""
+    say = functools.partial(Verdict, asked)
     state = torch.get_rng_state()
     try:
         for claim in asked.claims(attempt):
@@ -154,6 +159,29 @@ def verdict(fn: Callable, name: str | None = None) -> Verdict:
     finally:
         torch.set_rng_state(state)
     return say("passed", asked.passed, asked.passed, attempt.printed)
+
+
+def credit(asked: Exercise, attempt: Attempt) -> tuple[int, int]:
+    """How many of the exercise's claims about values hold, and of how many; forms (a shape, a pair) earn nothing.
+
+    Claims after a broken one are still read; where a result can't be looked at, those that are left don't hold.
+    All are held only where nothing at all is broken.
+    """
+    of = sum(claim.counts for claim in asked.claims(Attempt(asked.course, unwatched(asked))))
+    held, whole, state = 0, True, torch.get_rng_state()
+    try:
+        for claim in asked.claims(attempt):
+            held, whole = held + (claim.counts and not claim.broken), whole and not claim.broken
+    except (Exception, Fault, Stopped):
+        whole = False
+    finally:
+        torch.set_rng_state(state)
+    return (held if whole else min(held, of - 1)), of
+
+
+def unwatched(asked: Exercise) -> Exercise:
+    """The exercise for the course's own version, which may do it."""
+    return replace(asked, watched={})
 
 
 def _own(error: Exception) -> Exception:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from helpers import attention
-from helpers.check import EXERCISES, CheckFailed, break_it, check, claims, engine, grade, run, verdict
+from helpers.check import EXERCISES, CheckFailed, break_it, check, claims, engine, grade, run, seeds, verdict
 from helpers.support import ROOT
 
 NAME = "linear_attention"
@@ -453,3 +453,49 @@ def test_nothing_in_the_science_imports_the_checks():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_credit_is_the_share_of_the_claims_about_values_that_hold():
+    asked = engine.EXERCISES["linear_attention"]
+
+    def credited(attempt):
+        return engine.credit(asked, engine.Attempt(attempt, asked))
+
+    assert credited(lambda q, k, v: (q @ k.T).tril() @ v) == (3, 3)
+    assert credited(lambda q, k, v: q @ k.T @ v) == (1, 3)  # without a mask one token alone is right
+    assert credited(lambda q, k, v: 0 * v) == (0, 3)
+    assert credited(lambda q, k, v: v[:, :1]) == (0, 3)
+    assert credited(lambda q, k, v: None) == (0, 3)
+
+
+def test_all_of_the_credit_only_where_nothing_is_broken():
+    asked = engine.EXERCISES["recurrent_linear_attention"]
+
+    def table(q, k, v):
+        return (q @ k.T).tril() @ v, v.T @ k
+
+    assert engine.credit(asked, engine.Attempt(table, asked)) == (5, 6)
+
+
+def test_salted_claims_draw_other_inputs_and_the_same_again():
+    def seen():
+        inputs = []
+        verdict(lambda q, k, v: inputs.append(q) or (q @ k.T).tril() @ v, "linear_attention")
+        return torch.cat([q.flatten() for q in inputs])
+
+    plain = seen()
+    with seeds.salted("one"):
+        first, again = seen(), seen()
+    with seeds.salted("two"):
+        second = seen()
+    assert torch.equal(plain, seen()) and torch.equal(first, again)
+    assert not torch.equal(plain, first) and not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", engine.EXERCISES)
+def test_the_course_s_own_versions_hold_with_any_salt(name):
+    asked = engine.EXERCISES[name]
+    for salt in ("one", "two", "three"):
+        with seeds.salted(salt):
+            held, of = engine.credit(asked, engine.Attempt(asked.course, engine.unwatched(asked)))
+        assert held == of > 2

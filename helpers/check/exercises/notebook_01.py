@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import elu, scaled_dot_product_attention
 
 from helpers import attention
+from helpers.check import seeds
 from helpers.check.claims import Claim, Mistakes, equals, holds, is_pair, is_tensor
 from helpers.check.engine import Attempt, exercise
 
@@ -15,7 +16,7 @@ SIZES = ((5, 3, 2), (6, 2, 4), (1, 3, 2))  # tokens, width, value width: no two 
 
 def draw(n: int, d: int, m: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Random q, k [n d] and v [n m] in float64."""
-    rng = torch.Generator().manual_seed(1000 * seed + 100 * n + 10 * d + m)
+    rng = seeds.generator(1000 * seed + 100 * n + 10 * d + m)
     return tuple(torch.randn(n, width, generator=rng, dtype=torch.float64) for width in (d, d, m))
 
 

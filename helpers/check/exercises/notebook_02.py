@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers import dual
+from helpers.check import seeds
 from helpers.check.claims import Claim, Mistakes, equals, holds, is_pair, is_tensor
 from helpers.check.engine import Attempt, exercise
 
@@ -14,7 +15,7 @@ SIZES = ((5, 2, 3), (4, 3, 2), (1, 2, 3))  # examples, width of an input, output
 
 def draw(*shapes: tuple[int, ...], seed: int) -> tuple[Tensor, ...]:
     """Random tensors in float64."""
-    rng = torch.Generator().manual_seed(seed)
+    rng = seeds.generator(seed)
     return tuple(torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes)
 
 
