@@ -58,7 +58,7 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
             _counting() as counted,
             _listening(output),
             torch.enable_grad(),
-            _limited(),
+            limited(),
             _watching(watched, allowed) as used,
         ):
             value = _called(attempt, given)
@@ -66,7 +66,7 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
             raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")
         if not same(given, args):
             raise Fault("It changes its input in place (`+=`, `x[...] =`, `fill_`): work on a new tensor.")
-        return Call(_plain(value), output.getvalue(), counted.made, counted.operations)
+        return Call(plain(value), output.getvalue(), counted.made, counted.operations)
     except BaseException as error:
         error.printed = output.getvalue()  # before it failed
         raise
@@ -109,7 +109,7 @@ def _near(a: Tensor, b: Tensor, relative: float) -> bool:
     return torch.allclose(a, b, rtol=0.0, atol=relative * largest, equal_nan=True)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     if isinstance(value, torch.nn.Parameter):
         raise Fault("It returns a Parameter: a result is a plain tensor (`.detach()`, or don't wrap it).")
     if isinstance(value, Tensor) and (value.layout != torch.strided or value.device.type != "cpu"):
@@ -117,15 +117,15 @@ def _plain(value: object) -> object:
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, tuple | list):
-        return tuple(map(_plain, value))
+        return tuple(map(plain, value))
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     known = isinstance(value, bool | int | float | str | np.ndarray | np.generic | None)
     return value if known else Unknown(type(value).__name__)
 
 
 @contextlib.contextmanager
-def _limited() -> Iterator[None]:
+def limited() -> Iterator[None]:
     """Stop what works longer than `SECONDS`, or takes longer than `PATIENCE`, where that is possible."""
     if not can_stop():
         yield

@@ -83,6 +83,7 @@ def environment() -> None:
     _say("2/3 torch")
     install_torch()
     _say("3/3 everything else (about 250 MB, one to three minutes the first time)")
+    keep_jupyterlab_plain()
     if ENVIRONMENT in python().parents:
         install("--require-hashes", "--no-deps", "--requirement", ROOT / "requirements.lock")
         install("--no-deps", "--no-build-isolation", "--editable", ROOT)
@@ -91,6 +92,11 @@ def environment() -> None:
         install("--no-deps", "--editable", ROOT)
     stamp().parent.mkdir(exist_ok=True)
     stamp().write_text(made_from())
+
+
+def keep_jupyterlab_plain() -> None:
+    """Switch off, before the graders come, what they would add to JupyterLab."""
+    subprocess.run([python(), Path(__file__).with_name("extensions.py")], check=True)
 
 
 def _create() -> None:

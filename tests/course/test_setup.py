@@ -317,6 +317,7 @@ def checkout(tmp_path, monkeypatch):
     for name in ("COLAB_RELEASE_TAG", "CONDA_PREFIX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(setup, "install_torch", lambda: None)
+    monkeypatch.setattr(setup, "keep_jupyterlab_plain", lambda: None)
     monkeypatch.setattr(setup, "install", Pip())
     return tmp_path
 

@@ -269,7 +269,7 @@ def test_momentum_counts_in_what_its_device_has(device, dtype):
 
 def test_an_attempt_on_another_device_is_told_so():
     with pytest.raises(check_run.Fault, match=r"another device: .*\.cpu\(\)"):
-        check_run._plain(torch.zeros(2, device="meta"))
+        check_run.plain(torch.zeros(2, device="meta"))
 
 
 def test_what_was_left_behind_is_found(model):

@@ -14,7 +14,11 @@ from helpers import plots
 from helpers.plots import page
 from helpers.support import ROOT
 
-pytestmark = pytest.mark.filterwarnings("error")  # of a layout without room, above all
+pytestmark = [  # the last one is asked first
+    pytest.mark.filterwarnings("error"),  # of a layout without room, above all
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyparsing"),  # an old matplotlib under a new pyparsing
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:matplotlib"),
+]
 
 X = np.arange(1.0, 6.0)
 BAND = X, X - 1, X + 1
