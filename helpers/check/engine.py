@@ -47,6 +47,7 @@ class Verdict:
     message: str
     printed: str = ""  # by the attempt
     error: BaseException | None = None  # the attempt's own, with its own frames only
+    mistake: str = ""  # the known one, where that is what the attempt makes
 
 
 class CheckFailed(AssertionError):
@@ -115,7 +116,7 @@ class Attempt:
 
     def __call__(self, *args: object) -> object:
         try:
-            first, second = (run.run(self._fn, args, self._exercise.watched, self._exercise.allowed) for _ in range(2))
+            first, second = self.once(args), self.once(args)
         except (Exception, Fault) as error:
             self.printed += getattr(error, "printed", "")
             raise error if isinstance(error, Fault) else Stopped(error) from None
@@ -126,6 +127,10 @@ class Attempt:
                 "Called twice with the same input it answers differently: does it keep something, or draw at random?"
             )
         return first.value
+
+    def once(self, args: tuple) -> run.Call:
+        """One call, here; homework calls in another process."""
+        return run.run(self._fn, args, self._exercise.watched, self._exercise.allowed)
 
 
 def verdict(fn: Callable, name: str | None = None) -> Verdict:
@@ -141,7 +146,8 @@ def judged(asked: Exercise, attempt: Attempt) -> Verdict:
     try:
         for claim in asked.claims(attempt):
             if claim.broken:
-                return say("failed", claim.says, " ".join(filter(None, (claim.broken, claim.mistake))), attempt.printed)
+                message = " ".join(filter(None, (claim.broken, claim.mistake)))
+                return say("failed", claim.says, message, attempt.printed, mistake=claim.mistake)
     except Fault as fault:
         return say("failed", "the attempt can be run", str(fault), attempt.printed)
     except Stopped as stopped:
@@ -167,7 +173,7 @@ def credit(asked: Exercise, attempt: Attempt) -> tuple[int, int]:
     Claims after a broken one are still read; where a result can't be looked at, those that are left don't hold.
     All are held only where nothing at all is broken.
     """
-    of = sum(claim.counts for claim in asked.claims(Attempt(asked.course, unwatched(asked))))
+    of = worth(asked.name)
     held, whole, state = 0, True, torch.get_rng_state()
     try:
         for claim in asked.claims(attempt):
@@ -177,6 +183,13 @@ def credit(asked: Exercise, attempt: Attempt) -> tuple[int, int]:
     finally:
         torch.set_rng_state(state)
     return (held if whole else min(held, of - 1)), of
+
+
+@functools.cache
+def worth(name: str) -> int:
+    """How many claims about values an exercise has."""
+    asked = EXERCISES[name]
+    return sum(claim.counts for claim in asked.claims(Attempt(asked.course, unwatched(asked))))
 
 
 def unwatched(asked: Exercise) -> Exercise:
