@@ -335,7 +335,7 @@ def kendall_within(
 def permuted_within(types: Sequence[str], seed: int = 0) -> list[int]:
     """An order of tokens in which every token's place is taken by a random one of its own type."""
     rng, order = np.random.default_rng(seed), np.arange(len(types))
-    for wanted in set(types):
+    for wanted in dict.fromkeys(types):
         places = np.flatnonzero(np.array(types) == wanted)
         order[places] = rng.permutation(places)
     return order.tolist()

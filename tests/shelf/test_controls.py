@@ -1,5 +1,8 @@
 """The controls do what their names say, on tiny models of three families; the slow parts on the real one."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -314,6 +317,18 @@ def test_kendall_within_types_sees_no_order_between_types():
     order = controls.permuted_within(types, 0)
     assert [types[i] for i in order] == types
     assert order != list(range(20))
+
+
+def test_the_permuted_order_is_the_same_in_every_process():
+    """Python shuffles sets of words from process to process: a recorded null could not be computed again."""
+    code = "from helpers import controls; print(controls.permuted_within(list('abcabcabcdefdef') * 2))"
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        )
+        for seed in ("1", "2")
+    ]
+    assert runs[0].stdout == runs[1].stdout != ""
 
 
 def test_families_with_other_names_are_told_apart():
