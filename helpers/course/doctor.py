@@ -147,7 +147,8 @@ def _progress() -> Finding:
 def _asset(name: str) -> Finding:
     if assets.intact(name):
         return Finding(name, "ok", "ready")
-    return Finding(name, "stop", "missing", "Run: python -m helpers setup")
+    first = "" if assets.unwritable(cache.folder()) else "Run: python -m helpers setup"  # which couldn't keep it
+    return Finding(name, "stop", "missing", first)
 
 
 def show(findings: list[Finding] | None = None) -> None:
