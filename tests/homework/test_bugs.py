@@ -153,9 +153,7 @@ def test_a_right_function_is_not_exposed(name, attempt, monkeypatch):
     monkeypatch.setattr(bugs, "function", lambda bug: attempt)
     for seed in range(14):
         inputs = random_inputs(name, seed)
-        largest = (
-            0 if name == "normalized_linear_attention" else 2
-        )  # elu(x) + 1 is 0 from x = −37 on: not right any more
+        largest = 0 if name == "normalized_linear_attention" else 2  # elu + 1 is 0 from −37 on
         scale = 10.0 ** min(seed % 7 - 4, largest)
         rough = [
             (scale * part).round(decimals=3 if seed % 2 else 12) if isinstance(part, torch.Tensor) else part
