@@ -34,10 +34,8 @@ What `tests/parity.py` found: the tests that need no real model, notebook or bro
 that [requirements.txt](../../requirements.txt) allows (the lowest that have a wheel for that Python) and with the
 highest of that day. torch is the one that set-up installs.
 
-What the failures of the lowest are: transformers before 5.2 makes the masks of XGLM, the paper's family, otherwise, and
-packed passes are refused for it in two lines (the course's own model and the other families are exact); the oldest
-matplotlib calls functions that today's pyparsing warns of, and two tests of figures take any warning for an error.
-Of the highest: transformers 5.24 calls XGLM's attention with fewer arguments, and its heads can't be looked into.
+What fails with the lowest: transformers 5.0 gives the attention of StableLM, a family that the course itself does not
+use, another mask than it sees, so its heads can't be looked into. Nothing fails with the highest.
 
 """
 

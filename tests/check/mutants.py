@@ -50,6 +50,14 @@ def variants(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 def mutants(function: Callable) -> Iterator[tuple[str, Callable]]:
     """Every function that one such change makes of this one, run where it was written."""
+    for said, source in sources(function):
+        namespace = dict(vars(inspect.getmodule(inspect.unwrap(function))))
+        exec(compile(source, f"<{said}>", "exec"), namespace)
+        yield said, namespace[inspect.unwrap(function).__name__]
+
+
+def sources(function: Callable) -> Iterator[tuple[str, str]]:
+    """What was changed, and the changed function as text."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     definition = tree.body[0]
     definition.decorator_list = []
@@ -57,18 +65,20 @@ def mutants(function: Callable) -> Iterator[tuple[str, Callable]]:
         argument.annotation = None
     definition.returns = None
     definition.args.defaults = [ast.Constant(getattr(x, "value", None)) for x in definition.args.defaults]
-    body = ast.Module(definition.body[1:], [])  # without the docstring
+    body = ast.Module(body_of(definition), [])
     count = sum(1 for _ in ast.walk(body))
     for place in range(count):
         original = list(ast.walk(body))[place]
         for number, (said, _) in enumerate(variants(original)):
             changed = copy.deepcopy(tree)
-            target = list(ast.walk(ast.Module(changed.body[0].body[1:], [])))[place]
+            target = list(ast.walk(ast.Module(body_of(changed.body[0]), [])))[place]
             replacement = list(variants(target))[number][1]
-            made = Replace(target, replacement).visit(changed)
-            namespace = dict(vars(inspect.getmodule(inspect.unwrap(function))))
-            exec(compile(ast.fix_missing_locations(made), f"<{said}>", "exec"), namespace)
-            yield said, namespace[definition.name]
+            yield said, ast.unparse(ast.fix_missing_locations(Replace(target, replacement).visit(changed)))
+
+
+def body_of(definition: ast.FunctionDef) -> list[ast.stmt]:
+    """Without the docstring."""
+    return definition.body[bool(ast.get_docstring(definition)) :]
 
 
 class Replace(ast.NodeTransformer):
