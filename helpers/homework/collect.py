@@ -1,0 +1,336 @@
+"""What was handed in, as Canvas, Moodle or a folder has it: one notebook a student, and a line for what is none.
+
+nbgrader's zip_collect copies collected notebooks into its own folders (`with_nbgrader.collected`), but it unpacks every
+archive whole and by the names in it, takes one pattern of names for all files, and ends at the first student with two
+notebooks. So archives are read here: in memory, notebooks only, up to a limit; a name in an archive is never a path.
+"""
+
+import io
+import json
+import re
+import shutil
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import nbformat
+from nbgrader.utils import parse_utc
+
+from helpers.homework import draws, marks
+from helpers.homework.lms import Person, Roster
+from helpers.homework.settings import Assignment
+from helpers.support import CourseError, cache
+
+MOST = 20_000_000  # bytes of a notebook; with figures one has a few million
+MEMBERS = 2_000  # files in a student's archive
+CANVAS = re.compile(r"(?P<name>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?P<file>\d+)_(?P<rest>.+)")
+MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_[a-z]+(_(?P<rest>.*))?")
+HOMEWORK = re.compile(r"homework[_ -]?(\d\d)", re.I)
+AGAIN = re.compile(r"(?:-(\d{1,2})| ?\((\d{1,2})\))$")  # Canvas counts resubmissions, a browser counts downloads
+CLUTTER = ("__MACOSX", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+class Unusable(Exception):
+    """Why a file can't be graded, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something for a person to look at, in one line."""
+
+    student: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The one notebook of a student that counts."""
+
+    student: str  # as the roster or the LMS has it; a safe name of a folder
+    assignment: Assignment
+    file: Path
+    drawn: str  # the id that everything is drawn from
+    person: Person
+    when: datetime | None = None  # UTC, without a time zone, as nbgrader keeps it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that was handed in; `path` is where the LMS put it, `within` its name in the student's own archive."""
+
+    path: PurePosixPath
+    size: int
+    read: Callable[[], bytes]
+    within: str = ""
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath((self.within or self.path.name).replace("\\", "/")).name
+
+    @property
+    def shown(self) -> str:
+        """The name for a person to read: printable, and not long."""
+        name = f"{self.path}{' > ' if self.within else ''}{self.within}"
+        return "".join(letter if letter.isprintable() else "?" for letter in name)[-120:]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a file is, by the name that the LMS or the instructor gave it."""
+
+    name: str
+    number: str = ""  # the LMS's own number of the student
+    system: str = ""  # "canvas", "moodle", or neither
+    late: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.system, self.number or self.name.casefold()
+
+    def person(self, roster: Roster) -> Person:
+        """Who that is: as the roster has them, else as the LMS's name says."""
+        numbers = {self.system: self.number} if self.system else {}
+        return roster.find(self.name, self.number, self.system) or Person(self.name, self.name, **numbers)
+
+
+@dataclass
+class Pile:
+    """Everything that one student handed in."""
+
+    owner: Owner
+    entries: list[Entry] = field(default_factory=list)
+
+
+def collected(
+    source: Path, asked: Assignment | None, known: dict[str, Assignment], roster: Roster, into: Path
+) -> tuple[list[Submission], list[Flag]]:
+    """One notebook a student in `into`/ASSIGNMENT/STUDENT, and a line for everything else. Nothing is run."""
+    shutil.rmtree(into, ignore_errors=True)  # of an earlier run
+    piles = _piles(source)
+    names = _students(piles, roster)
+    found, flags = [], []
+    for pile in piles:
+        student = names[pile.owner.key]
+        try:
+            entry = _chosen(pile, asked)
+            content = _notebook(entry)
+            assignment = _assignment(entry, content, asked, known)
+        except Unusable as reason:
+            flags.append(Flag(student, f"not graded: {reason}"))
+            continue
+        file = into / assignment.name / student / f"{assignment.notebook_name}.ipynb"
+        with cache.whole(file) as scratch:
+            scratch.write_bytes(content)
+        person = pile.owner.person(roster)
+        when, problem = _when(pile, person)
+        flags += [Flag(student, problem)] if problem else []
+        found.append(Submission(student, assignment, file, drawn(file, student, roster), person, when))
+    return found, [*flags, *_same(found)]
+
+
+def drawn(file: Path, student: str, roster: Roster) -> str:
+    """The id that a submission's tasks were drawn from: what the notebook says, unless the roster knows better."""
+    said, person = marks.student_of(file), roster.find(student)
+    if person is None:
+        return said or student
+    return said if draws.identity(said) in person.ids else person.id
+
+
+def _same(found: list[Submission]) -> Iterator[Flag]:
+    """A line for each of several notebooks that name the same student."""
+    for own in found:
+        others = [other.student for other in found if other != own and _who(other) == _who(own)]
+        if others:
+            yield Flag(own.student, f"names itself {own.drawn!r}, as do: {', '.join(others)}")
+
+
+def _who(submission: Submission) -> tuple[str, str]:
+    return submission.assignment.name, draws.identity(submission.drawn)
+
+
+def _piles(source: Path) -> list[Pile]:
+    """All files by their owner."""
+    piles: dict[tuple[str, str], Pile] = {}
+    for entry in _entries(source):
+        owner = owner_of(entry.path)
+        piles.setdefault(owner.key, Pile(owner)).entries.append(entry)
+    if not piles:
+        raise CourseError(f"Nothing was handed in: {source} is empty.\nUnpack the LMS's download there, or name a zip.")
+    return [piles[key] for key in sorted(piles)]
+
+
+def _entries(source: Path) -> Iterator[Entry]:
+    """The files below a folder, or in the archive of a whole class: one that is named, or lies alone in the folder."""
+    if not source.exists():
+        raise CourseError(f"There is no {source}.\nName the folder or the zip that the LMS's download is in.")
+    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    if len(files) == 1 and files[0].suffix.lower() == ".zip" and owner_of(PurePosixPath(files[0].name)).system == "":
+        try:
+            archive = zipfile.ZipFile(files[0])
+        except zipfile.BadZipFile as error:
+            raise CourseError(f"{files[0]} is not a whole zip ({error}).\nFetch it from the LMS again.") from error
+        yield from (entry for entry in _members(archive) if not _clutter(entry.path))
+        return
+    root = source.parent if source.is_file() else source
+    for path in files:
+        below = PurePosixPath(path.relative_to(root).as_posix())
+        if not _clutter(below) and not path.is_symlink():
+            yield Entry(below, path.stat().st_size, path.read_bytes)
+
+
+def _clutter(path: PurePosixPath) -> bool:
+    return any(part in CLUTTER or part.startswith("._") for part in path.parts)
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[Entry]:
+    for info in archive.infolist():
+        if not info.is_dir():
+            parts = [part for part in re.split(r"[/\\]", info.filename) if part not in ("", ".", "..")]
+            within = info.filename if climbs(info.filename) else ""
+            yield Entry(PurePosixPath(*parts or "_"), info.file_size, partial(_unpacked, archive, info), within)
+
+
+def climbs(name: str) -> bool:
+    """Whether a name in an archive would be written outside of the folder that it is unpacked in."""
+    return ".." in re.split(r"[/\\]", name) or bool(re.match(r"[/\\]|[a-zA-Z]:", name))
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member of an archive; it may say that it is small and not be."""
+    try:
+        with archive.open(info) as member:
+            content = member.read(MOST + 1)
+    except Exception as error:  # zipfile's, zlib's and lzma's own; RuntimeError where it wants a password
+        raise Unusable(f"{info.filename!r} can't be unpacked ({error})") from error
+    if len(content) > MOST:
+        raise Unusable(f"{info.filename!r} is larger than {MOST // 1_000_000} MB when unpacked")
+    return content
+
+
+def owner_of(path: PurePosixPath) -> Owner:
+    """Whose a file is: by Canvas' or Moodle's names anywhere in its path, else by its folder, else by its own name."""
+    parts = [unicodedata.normalize("NFC", part) for part in path.parts]
+    for part in parts:
+        for system, pattern in (("moodle", MOODLE), ("canvas", CANVAS)):
+            if match := pattern.fullmatch(part):
+                return Owner(match["name"], match["number"], system, bool(match.groupdict().get("late")))
+    folders = [part for part in parts[:-1] if not re.fullmatch(r"(homework[_ -]?)?\d\d|submitted", part)]
+    if folders:
+        return Owner(folders[-1])
+    stem = PurePosixPath(parts[-1]).stem
+    return Owner(HOMEWORK.sub("", stem).strip(" _-") or stem)
+
+
+def _students(piles: list[Pile], roster: Roster) -> dict[tuple[str, str], str]:
+    """Each owner's id: from the roster, else the name found, with the LMS's number where two have the same."""
+    found = {}
+    for pile in piles:
+        found[pile.owner.key] = safe(pile.owner.person(roster).id)
+    names = [name.casefold() for name in found.values()]
+    same = {key for key, name in found.items() if names.count(name.casefold()) > 1}
+    return {key: safe(f"{name} {' '.join(key)}") if key in same else name for key, name in found.items()}
+
+
+def safe(name: str) -> str:
+    """A student's id as the name of a folder, the same on every system; nothing in it is a pattern or a path."""
+    kept = re.sub(r"[^\w .@'-]", "_", unicodedata.normalize("NFC", name)).strip(" .")
+    return kept[:100] or "_"
+
+
+def _chosen(pile: Pile, asked: Assignment | None) -> Entry:
+    """The notebook that counts: of versions the latest. Raises Unusable where there is none, or not clearly one."""
+    files = [file for entry in pile.entries for file in _expanded(entry)]
+    if climbing := [entry for entry in files if climbs(entry.within)]:
+        raise Unusable(f"{climbing[0].shown}: this name leads out of the archive; look at it before it is graded")
+    notebooks = [entry for entry in files if entry.name.lower().endswith(".ipynb")]
+    if not notebooks:
+        raise Unusable(_instead(pile, files))
+    named = [entry for entry in notebooks if HOMEWORK.search(entry.name)]
+    if asked and len(notebooks) > 1:
+        named = [entry for entry in named if HOMEWORK.search(entry.name)[1] == asked.name]
+    latest = max(_version(entry) for entry in (named or notebooks))
+    left = [entry for entry in (named or notebooks) if _version(entry) == latest]
+    if len({entry.read() if entry.size <= MOST else entry for entry in left}) > 1:
+        raise Unusable(f"{len(left)} notebooks: {', '.join(entry.shown for entry in left)}; leave one and grade again")
+    return left[0]
+
+
+def _expanded(entry: Entry) -> Iterator[Entry]:
+    """The file itself, or what is in it where it is an archive: all of that is its owner's."""
+    if not entry.name.lower().endswith(".zip"):
+        yield entry
+        return
+    if entry.size > 10 * MOST:
+        raise Unusable(f"{entry.shown} has {entry.size / 1e6:,.0f} MB and was not opened")
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(entry.read()))
+    except zipfile.BadZipFile as error:
+        raise Unusable(f"{entry.shown} is not a whole zip ({error})") from error
+    if len(archive.infolist()) > MEMBERS:
+        raise Unusable(f"{entry.shown} has {len(archive.infolist())} files and was not unpacked")
+    for info in archive.infolist():
+        if not info.is_dir() and not _clutter(PurePosixPath(info.filename)):
+            yield Entry(entry.path, info.file_size, partial(_unpacked, archive, info), info.filename)
+
+
+def _instead(pile: Pile, files: list[Entry]) -> str:
+    others = [entry.shown for entry in files if entry.name != "timestamp.txt"]
+    if others:
+        return f"no notebook was handed in, but {', '.join(others[:3])}{' …' if len(others) > 3 else ''}"
+    return f"{pile.entries[0].shown} is empty"
+
+
+def _version(entry: Entry) -> int:
+    """Which resubmission a file is: Canvas' -1, -2; 0 for the first."""
+    match = AGAIN.search(PurePosixPath(entry.name).stem)
+    return int(match[1] or match[2]) if match and HOMEWORK.search(entry.name) else 0
+
+
+def _assignment(entry: Entry, content: bytes, asked: Assignment | None, known: dict[str, Assignment]) -> Assignment:
+    """The homework that a notebook's name says; else the one asked for, or the one whose cells it has."""
+    match = HOMEWORK.search(entry.name)
+    if match and match[1] not in known:
+        raise Unusable(f"{entry.shown}: there is no homework {match[1]}")
+    if match and asked and match[1] != asked.name:
+        raise Unusable(f"{entry.shown} is homework {match[1]}, not {asked.name}")
+    if match or asked:
+        return known[match[1]] if match else asked
+    functions = {name: [item.id for item in own.items if item.kind == "function"] for name, own in known.items()}
+    found = [name for name, ids in functions.items() if any(json.dumps(id).encode() in content for id in ids)]
+    if len(found) != 1:
+        raise Unusable(f"neither the name of {entry.shown} nor its cells say which homework it is")
+    return known[found[0]]
+
+
+def _notebook(entry: Entry) -> bytes:
+    """The content of a notebook that can be read. Raises Unusable."""
+    if entry.size > MOST:
+        raise Unusable(f"{entry.shown} has {entry.size / 1e6:,.0f} MB and was not read")
+    content = entry.read()
+    if not content.strip():
+        raise Unusable(f"{entry.shown} is an empty file")
+    try:
+        made = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
+        if not isinstance(made.cells, list) or not all(isinstance(cell.source, str) for cell in made.cells):
+            raise ValueError("no cells")
+    except Exception as error:  # whatever is in it
+        raise Unusable(f"{entry.shown} is not a notebook, or is damaged ({type(error).__name__})") from error
+    return content
+
+
+def _when(pile: Pile, person: Person) -> tuple[datetime | None, str]:
+    """When it was handed in, in UTC: from timestamp.txt, which only the instructor can lay there, or the roster."""
+    stamps = [entry for entry in pile.entries if entry.name == "timestamp.txt" and not pile.owner.system]
+    text = stamps[0].read()[:100].decode(errors="replace").strip() if stamps else person.submitted
+    if text:
+        try:
+            return parse_utc(text), ""
+        except (ValueError, OverflowError, TypeError):
+            return None, f"the time {text!r} can't be read: see whether it is late"
+    if pile.owner.late:
+        return None, "late, as Canvas says, but not by how much: no points were taken off; do so by hand, or let Canvas"
+    return None, ""
