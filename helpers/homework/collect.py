@@ -5,37 +5,29 @@ archive whole and by the names in it, takes one pattern of names for all files, 
 notebooks. So archives are read here: in memory, notebooks only, up to a limit; a name in an archive is never a path.
 """
 
-import io
-import json
 import re
 import shutil
 import unicodedata
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import nbformat
+from nbformat import NotebookNode
 from nbgrader.utils import parse_utc
 
 from helpers.homework import draws, marks
+from helpers.homework.inbox import MOST, Entry, Unusable, climbs, entries, expanded
 from helpers.homework.lms import Person, Roster
 from helpers.homework.settings import Assignment
 from helpers.support import CourseError, cache
 
-MOST = 20_000_000  # bytes of a notebook; with figures one has a few million
-MEMBERS = 2_000  # files in a student's archive
 CANVAS = re.compile(r"(?P<name>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?P<file>\d+)_(?P<rest>.+)")
 MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_[a-z]+(_(?P<rest>.*))?")
 HOMEWORK = re.compile(r"homework[_ -]?(\d\d)", re.I)
 AGAIN = re.compile(r"(?:-(\d{1,2})| ?\((\d{1,2})\))$")  # Canvas counts resubmissions, a browser counts downloads
-CLUTTER = ("__MACOSX", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini")
-
-
-class Unusable(Exception):
-    """Why a file can't be graded, in one sentence."""
+START = re.compile(r'^homework\.start\("(?P<name>[^"]*)", "(?P<term>[^"]*)"', re.M)
 
 
 @dataclass(frozen=True)
@@ -56,26 +48,6 @@ class Submission:
     drawn: str  # the id that everything is drawn from
     person: Person
     when: datetime | None = None  # UTC, without a time zone, as nbgrader keeps it
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file that was handed in; `path` is where the LMS put it, `within` its name in the student's own archive."""
-
-    path: PurePosixPath
-    size: int
-    read: Callable[[], bytes]
-    within: str = ""
-
-    @property
-    def name(self) -> str:
-        return PurePosixPath((self.within or self.path.name).replace("\\", "/")).name
-
-    @property
-    def shown(self) -> str:
-        """The name for a person to read: printable, and not long."""
-        name = f"{self.path}{' > ' if self.within else ''}{self.within}"
-        return "".join(letter if letter.isprintable() else "?" for letter in name)[-120:]
 
 
 @dataclass(frozen=True)
@@ -117,8 +89,9 @@ def collected(
         student = names[pile.owner.key]
         try:
             entry = _chosen(pile, asked)
-            content = _notebook(entry)
-            assignment = _assignment(entry, content, asked, known)
+            named = _named(entry, asked, known)
+            content, about = _notebook(entry)
+            assignment = _assignment(entry, named, about, known)
         except Unusable as reason:
             flags.append(Flag(student, f"not graded: {reason}"))
             continue
@@ -155,60 +128,12 @@ def _who(submission: Submission) -> tuple[str, str]:
 def _piles(source: Path) -> list[Pile]:
     """All files by their owner."""
     piles: dict[tuple[str, str], Pile] = {}
-    for entry in _entries(source):
+    for entry in entries(source, lambda path: owner_of(path).system != ""):
         owner = owner_of(entry.path)
         piles.setdefault(owner.key, Pile(owner)).entries.append(entry)
     if not piles:
         raise CourseError(f"Nothing was handed in: {source} is empty.\nUnpack the LMS's download there, or name a zip.")
     return [piles[key] for key in sorted(piles)]
-
-
-def _entries(source: Path) -> Iterator[Entry]:
-    """The files below a folder, or in the archive of a whole class: one that is named, or lies alone in the folder."""
-    if not source.exists():
-        raise CourseError(f"There is no {source}.\nName the folder or the zip that the LMS's download is in.")
-    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    if len(files) == 1 and files[0].suffix.lower() == ".zip" and owner_of(PurePosixPath(files[0].name)).system == "":
-        try:
-            archive = zipfile.ZipFile(files[0])
-        except zipfile.BadZipFile as error:
-            raise CourseError(f"{files[0]} is not a whole zip ({error}).\nFetch it from the LMS again.") from error
-        yield from (entry for entry in _members(archive) if not _clutter(entry.path))
-        return
-    root = source.parent if source.is_file() else source
-    for path in files:
-        below = PurePosixPath(path.relative_to(root).as_posix())
-        if not _clutter(below) and not path.is_symlink():
-            yield Entry(below, path.stat().st_size, path.read_bytes)
-
-
-def _clutter(path: PurePosixPath) -> bool:
-    return any(part in CLUTTER or part.startswith("._") for part in path.parts)
-
-
-def _members(archive: zipfile.ZipFile) -> Iterator[Entry]:
-    for info in archive.infolist():
-        if not info.is_dir():
-            parts = [part for part in re.split(r"[/\\]", info.filename) if part not in ("", ".", "..")]
-            within = info.filename if climbs(info.filename) else ""
-            yield Entry(PurePosixPath(*parts or "_"), info.file_size, partial(_unpacked, archive, info), within)
-
-
-def climbs(name: str) -> bool:
-    """Whether a name in an archive would be written outside of the folder that it is unpacked in."""
-    return ".." in re.split(r"[/\\]", name) or bool(re.match(r"[/\\]|[a-zA-Z]:", name))
-
-
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """A member of an archive; it may say that it is small and not be."""
-    try:
-        with archive.open(info) as member:
-            content = member.read(MOST + 1)
-    except Exception as error:  # zipfile's, zlib's and lzma's own; RuntimeError where it wants a password
-        raise Unusable(f"{info.filename!r} can't be unpacked ({error})") from error
-    if len(content) > MOST:
-        raise Unusable(f"{info.filename!r} is larger than {MOST // 1_000_000} MB when unpacked")
-    return content
 
 
 def owner_of(path: PurePosixPath) -> Owner:
@@ -243,7 +168,7 @@ def safe(name: str) -> str:
 
 def _chosen(pile: Pile, asked: Assignment | None) -> Entry:
     """The notebook that counts: of versions the latest. Raises Unusable where there is none, or not clearly one."""
-    files = [file for entry in pile.entries for file in _expanded(entry)]
+    files = [file for entry in pile.entries for file in expanded(entry)]
     if climbing := [entry for entry in files if climbs(entry.within)]:
         raise Unusable(f"{climbing[0].shown}: this name leads out of the archive; look at it before it is graded")
     notebooks = [entry for entry in files if entry.name.lower().endswith(".ipynb")]
@@ -259,24 +184,6 @@ def _chosen(pile: Pile, asked: Assignment | None) -> Entry:
     return left[0]
 
 
-def _expanded(entry: Entry) -> Iterator[Entry]:
-    """The file itself, or what is in it where it is an archive: all of that is its owner's."""
-    if not entry.name.lower().endswith(".zip"):
-        yield entry
-        return
-    if entry.size > 10 * MOST:
-        raise Unusable(f"{entry.shown} has {entry.size / 1e6:,.0f} MB and was not opened")
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(entry.read()))
-    except zipfile.BadZipFile as error:
-        raise Unusable(f"{entry.shown} is not a whole zip ({error})") from error
-    if len(archive.infolist()) > MEMBERS:
-        raise Unusable(f"{entry.shown} has {len(archive.infolist())} files and was not unpacked")
-    for info in archive.infolist():
-        if not info.is_dir() and not _clutter(PurePosixPath(info.filename)):
-            yield Entry(entry.path, info.file_size, partial(_unpacked, archive, info), info.filename)
-
-
 def _instead(pile: Pile, files: list[Entry]) -> str:
     others = [entry.shown for entry in files if entry.name != "timestamp.txt"]
     if others:
@@ -290,24 +197,18 @@ def _version(entry: Entry) -> int:
     return int(match[1] or match[2]) if match and HOMEWORK.search(entry.name) else 0
 
 
-def _assignment(entry: Entry, content: bytes, asked: Assignment | None, known: dict[str, Assignment]) -> Assignment:
-    """The homework that a notebook's name says; else the one asked for, or the one whose cells it has."""
+def _named(entry: Entry, asked: Assignment | None, known: dict[str, Assignment]) -> Assignment | None:
+    """The homework that a notebook's name says, else the one that was asked for."""
     match = HOMEWORK.search(entry.name)
     if match and match[1] not in known:
         raise Unusable(f"{entry.shown}: there is no homework {match[1]}")
     if match and asked and match[1] != asked.name:
         raise Unusable(f"{entry.shown} is homework {match[1]}, not {asked.name}")
-    if match or asked:
-        return known[match[1]] if match else asked
-    functions = {name: [item.id for item in own.items if item.kind == "function"] for name, own in known.items()}
-    found = [name for name, ids in functions.items() if any(json.dumps(id).encode() in content for id in ids)]
-    if len(found) != 1:
-        raise Unusable(f"neither the name of {entry.shown} nor its cells say which homework it is")
-    return known[found[0]]
+    return known[match[1]] if match else asked
 
 
-def _notebook(entry: Entry) -> bytes:
-    """The content of a notebook that can be read. Raises Unusable."""
+def _notebook(entry: Entry) -> tuple[bytes, dict[str, str]]:
+    """The content of a notebook that can be read, and which homework of which term it says it is. Raises Unusable."""
     if entry.size > MOST:
         raise Unusable(f"{entry.shown} has {entry.size / 1e6:,.0f} MB and was not read")
     content = entry.read()
@@ -315,11 +216,32 @@ def _notebook(entry: Entry) -> bytes:
         raise Unusable(f"{entry.shown} is an empty file")
     try:
         made = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-        if not isinstance(made.cells, list) or not all(isinstance(cell.source, str) for cell in made.cells):
-            raise ValueError("no cells")
+        return content, _about(made)
     except Exception as error:  # whatever is in it
         raise Unusable(f"{entry.shown} is not a notebook, or is damaged ({type(error).__name__})") from error
-    return content
+
+
+def _about(made: NotebookNode) -> dict[str, str]:
+    """Name and term: the release writes both into the notebook, and some editors keep only the cells."""
+    started = [match for cell in made.cells for match in START.finditer(cell.source) if cell.cell_type == "code"]
+    said = started[0].groupdict() if started else {}
+    kept = made.metadata.get("homework", {})
+    return said | {key: str(kept[key]) for key in ("name", "term") if key in kept}
+
+
+def _assignment(
+    entry: Entry, named: Assignment | None, about: dict[str, str], known: dict[str, Assignment]
+) -> Assignment:
+    """The homework that a notebook is, of this term."""
+    name = about.get("name", named.name if named else "")
+    if named and name != named.name:
+        raise Unusable(f"{entry.shown} has the cells of homework {name}, not {named.name}")
+    if name not in known:
+        raise Unusable(f"neither the name of {entry.shown} nor its cells say which homework it is")
+    term = known[name].term
+    if about.get("term", term) != term:
+        raise Unusable(f"{entry.shown} is the homework of another term, {about['term']!r}; this one is {term!r}")
+    return known[name]
 
 
 def _when(pile: Pile, person: Person) -> tuple[datetime | None, str]:
@@ -328,7 +250,7 @@ def _when(pile: Pile, person: Person) -> tuple[datetime | None, str]:
     text = stamps[0].read()[:100].decode(errors="replace").strip() if stamps else person.submitted
     if text:
         try:
-            return parse_utc(text), ""
+            return parse_utc(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", text)), ""  # with the blank +0100 is read as seconds
         except (ValueError, OverflowError, TypeError):
             return None, f"the time {text!r} can't be read: see whether it is late"
     if pile.owner.late:

@@ -224,7 +224,7 @@ class Course:
         app.coursedir = CourseDirectory(parent=app)
         app.extracted_directory, app.downloaded_directory = extracted.name, extracted.parent.name
         app.collect_directory_structure = os.path.join("{downloaded}", "{collect_step}", "{assignment_id}")
-        with _quiet(app.log):
+        with quiet(app.log):
             app.init_plugins()
             app.process_extracted_files()
 
@@ -284,7 +284,7 @@ class Course:
         if kind is GenerateFeedback:
             config.HTMLExporter.template_name = "feedback"
         converter = kind(CourseDirectory(config=config), config=config, force=True)
-        with _quiet(converter.log) as lines:
+        with quiet(converter.log) as lines:
             try:
                 converter.start()
             except NbGraderException as error:
@@ -331,7 +331,7 @@ def _result(submission: SubmittedAssignment) -> Result:
 
 
 @contextmanager
-def _quiet(log: logging.Logger) -> Iterator[list[str]]:
+def quiet(log: logging.Logger) -> Iterator[list[str]]:
     """nbgrader's log in a list, not on the screen."""
     lines: list[str] = []
     keeper = logging.Handler()
