@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType
 
 from helpers.check import EXERCISES, Exercise, engine, run, seeds
-from helpers.homework import allowed, draws, tables
+from helpers.homework import allowed, bugs, draws, tables
 from helpers.homework.sandbox import Crashed, Submission
 from helpers.homework.settings import Assignment, Item
 
@@ -66,6 +66,7 @@ class Notebook:
     code: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)  # grade_id of a markdown cell: what it says
     ids: frozenset[str] = frozenset()
+    about: tuple[str, str] | None = None  # the homework and the term that it says it is of
     flags: tuple[str, ...] = ()
 
 
@@ -89,14 +90,24 @@ def read(notebook: Path) -> Notebook:
     if notebook.stat().st_size > SIZE:
         return Notebook(flags=(f"The file has more than {SIZE // 1_000_000} MB and was not read.",))
     try:
-        cells = json.loads(notebook.read_text(encoding="utf-8-sig"))["cells"]
-        parts = [(cell["cell_type"], _joined(cell["source"]), _id(cell)) for cell in cells]
+        content = json.loads(notebook.read_text(encoding="utf-8-sig"))
+        parts = [(cell["cell_type"], _joined(cell["source"]), _id(cell)) for cell in content["cells"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Notebook(flags=("The file can't be read as a notebook.",))
     code = [source for kind, source, _ in parts if kind == "code" and source.strip()]
     texts = {id: source for kind, source, id in parts if kind != "code" and id}
     long = (f"Only the first {CELLS} code cells were run.",) if len(code) > CELLS else ()
-    return Notebook(tuple(code[:CELLS]), texts, frozenset(id for *_, id in parts if id), long)
+    ids = frozenset(id for *_, id in parts if id)
+    return Notebook(tuple(code[:CELLS]), texts, ids, _about(content.get("metadata"), code), long)
+
+
+def _about(metadata: object, code: Iterable[str]) -> tuple[str, str] | None:
+    """Which homework of which term it is: as the release wrote it, or as its first cells say."""
+    made = metadata.get("homework") if isinstance(metadata, dict) else None
+    if isinstance(made, dict):
+        return str(made.get("name")), str(made.get("term"))
+    said = [hit for source in code for hit in re.findall(r"^homework\.start\(\"(.*?)\", \"(.*?)\"", source, re.M)]
+    return said[-1] if said else None
 
 
 def _joined(source: str | list[str]) -> str:
@@ -123,6 +134,9 @@ def _odd(found: Notebook, student: str, assignment: Assignment) -> list[str]:
         flags.append(f"The notebook says student = {named[:80]!r}.")
     if not named:
         flags.append('The notebook has no `student = "…"`.')
+    if found.about and found.about != (assignment.name, assignment.term):
+        made = "This is homework {!r} of term {!r}; asked for is {!r} of {!r}."
+        flags.append(made.format(*(text[:40] for text in found.about), assignment.name, assignment.term))
     if not found.ids & {item.id for item in assignment.items}:
         flags.append(f"The notebook has no cell of homework {assignment.name}.")
     for item in assignment.items:
@@ -164,15 +178,36 @@ def _machine(item: Item, held: int, of: int, status: str, message: str, mistake:
 
 
 class Remote(engine.Attempt):
-    """A submission's function under examination: every call is made in the submission's process."""
+    """A submission's function under examination: every call is made in the submission's process.
+
+    Claims are read twice, for what to say and for how much holds; calls that were made are not made again.
+    """
 
     def __init__(self, submission: Submission, exercise: Exercise) -> None:
         super().__init__(exercise.course, exercise)
         ready_made = [name for code, name in exercise.watched.items() if not isinstance(code, CodeType)]
         self._call = functools.partial(submission.call, exercise.name, watched=ready_made)
+        self._made: list[tuple[tuple, run.Call | BaseException]] = []
+        self._next = 0
+
+    def again(self) -> "Remote":
+        """The same attempt, from the start."""
+        self._next, self.printed = 0, ""
+        return self
 
     def once(self, args: tuple) -> run.Call:
-        return self._call(args)
+        if self._next == len(self._made):
+            try:
+                self._made.append((args, self._call(args)))
+            except (Exception, run.Fault) as error:
+                self._made.append((args, error))
+        asked, outcome = self._made[self._next]
+        self._next += 1
+        if not run.same(asked, args):
+            raise RuntimeError("claims asked for another call than when they were read before")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
 
 def _function(item: Item, asked: Asked) -> Mark:
@@ -184,14 +219,15 @@ def _function(item: Item, asked: Asked) -> Mark:
     except LookupError:
         return _machine(item, 0, of, "not attempted", NO_FUNCTION.format(exercise.name))
     with seeds.salted(asked.salt(item)):
-        found = engine.judged(exercise, Remote(asked.submission, exercise))
+        attempt = Remote(asked.submission, exercise)
+        found = engine.judged(exercise, attempt)
         if found.status == "passed":
             return _machine(item, of, of, "passed", found.message)
         if found.status == "not attempted":
             return _machine(item, 0, of, "not attempted", found.message)
         if found.status == "crashed" and not isinstance(found.error, Crashed):  # here, not there: no student's fault
             raise found.error
-        held, _ = engine.credit(exercise, Remote(asked.submission, exercise))
+        held, _ = engine.credit(exercise, attempt.again())
     message = str(found.error) if isinstance(found.error, Crashed) else found.message
     status = "partly" if held and found.status == "failed" else found.status
     return _machine(item, held, of, status, message, found.mistake)
@@ -199,8 +235,6 @@ def _function(item: Item, asked: Asked) -> Mark:
 
 def _bug(item: Item, asked: Asked) -> Mark:
     """By what the inputs that were handed in do to the wrong function and to the right one, here."""
-    from helpers.homework import bugs
-
     bank = bugs.bank(asked.assignment.name)
     drawn = draws.bugs(asked.assignment.term, asked.assignment.name, asked.student, list(bank))
     bug = bank[drawn[int(item.asks) - 1]]
@@ -240,5 +274,5 @@ def _verdict(item: Item, asked: Asked) -> Mark:
 
 def _written(item: Item, asked: Asked) -> Mark:
     """For a person, with the text that was handed in."""
-    text = asked.notebook.texts.get(item.id, "").strip()
+    text = re.sub(r"^\*[^*\n]*:\*", "", asked.notebook.texts.get(item.id, "").strip()).strip()  # "*Your answer:*"
     return Mark(item.id, 0, 1, None, "for a person", text[:TEXT])

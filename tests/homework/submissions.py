@@ -1,13 +1,19 @@
 """Notebooks as students hand them in, made of functions and text."""
 
+import functools
 import inspect
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from helpers.check import EXERCISES
 from helpers.homework.settings import Assignment, Item
+
+sys.path.append(str(Path(__file__).parents[1] / "check"))
+from misconceptions import bank
 
 KEY, STUDENT, TERM = "0123456789abcdef0123456789abcdef", "ada", "2026"
 HEAD = f'student = "{STUDENT}"'
@@ -23,36 +29,47 @@ def functions(*names: str) -> list[Item]:
     return [Item(f"f-{name}", "function", 10.0, name, name) for name in names]
 
 
-def notebook(path: Path, code: Iterable[str], texts: dict[str, str] | None = None, **ids: str) -> Path:
+def notebook(path: Path, code: Iterable[str], texts: dict[str, str] | None = None, **metadata: object) -> Path:
     """A notebook with these code cells; `texts` are markdown cells by grade_id."""
     cells = [_cell("code", source, f"cell-{place}") for place, source in enumerate([HEAD, *code])]
     cells += [_cell("markdown", source, id) for id, source in (texts or {}).items()]
-    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+    content = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 
 def _cell(kind: str, source: str, id: str) -> dict:
     metadata = {"nbgrader": {"grade_id": id, "grade": True, "solution": True, "schema_version": 3}}
-    return {"cell_type": kind, "id": id, "metadata": metadata, "source": source, "outputs": [], "execution_count": None}
+    code = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {"cell_type": kind, "id": id, "metadata": metadata, "source": source} | code
 
 
-def source(function: Callable, name: str) -> str:
-    """A function's code under another name, with the imports and helpers that it uses from its own module."""
-    code = textwrap.dedent(inspect.getsource(function))
-    code = "\n".join(line for line in code.splitlines() if not re.match(r"@(right|wrong)\b", line))
-    code = re.sub(rf"\b{function.__name__}\b", name, code)
-    return f"{around(function)}\n\n\n{code}"
+def attempts(name: str, right: bool) -> list[Callable]:
+    """The right or the wrong attempts at an exercise, of the bank."""
+    return [attempt for exercise, attempt, said in bank() if exercise == name and (said is None) == right]
 
 
-def around(function: Callable) -> str:
-    """What stands in the function's module beside the attempts: imports, constants, helpers."""
-    text = inspect.getsource(inspect.getmodule(function))
-    blocks = re.split(r"\n(?=\S)", text)
-    kept, skipping = [], False
-    for block in blocks:
-        decorated = re.match(r"@(right|wrong)\b", block)
-        if skipping or decorated:
-            skipping = bool(decorated)
-            continue
-        kept.append(block)
-    return "\n".join(block for block in kept if not re.match(r"from \.|NAME =|\"\"\"", block))
+def module(attempt: Callable) -> str:
+    """The whole file that an attempt stands in, without what makes a bank of it."""
+    source = inspect.getsource(inspect.getmodule(attempt))
+    source = re.sub(r"^@(right|wrong)\(.*\)\n", "", source, flags=re.M)
+    return re.sub(r"^from \. import .*\n", "", source, flags=re.M)
+
+
+def named(attempt: Callable, name: str) -> list[str]:
+    """Two cells: one with the attempt and all around it, one that gives it the exercise's name."""
+    return [module(attempt), f"{name} = {attempt.__name__}"]
+
+
+def enclosed(attempt: Callable, name: str) -> str:
+    """One cell: the exercise's name, and no other, for the attempt."""
+    body = textwrap.indent(f"{module(attempt)}\nreturn {attempt.__name__}", "    ")
+    return f"def make():\n{body}\n\n{name} = make()"
+
+
+@functools.cache
+def solved(attempt: Callable) -> tuple[str, ...]:
+    """A cell for every other exercise that an attempt uses, as the student's own."""
+    used = [name for name in EXERCISES if re.search(rf"\b(import .*|dual\.|attention\.){name}\b", module(attempt))]
+    alone = {name: [a for a in attempts(name, right=True) if "helpers" not in inspect.getsource(a)] for name in used}
+    return tuple(enclosed(alone[name][-1], name) for name in used)
