@@ -138,8 +138,8 @@ RULES = {
     ),
     "needs": Rule(
         lambda study, slots: study.differences[1].low > 0,
-        "With them shuffled it loses {lost}: an intervention, and the interval lies above 0.",
-        "With them shuffled it loses {lost}: the interval contains 0.",
+        "Shuffled it loses {lost}: an intervention, and the interval lies above 0.",
+        "Shuffled it loses {lost}: the interval contains 0.",
     ),
     "costs": Rule(
         lambda study, slots: _pair(study, slots).high < slots["m"],
@@ -148,8 +148,8 @@ RULES = {
     ),
     "values": Rule(
         lambda study, slots: slots["count"] == study.n,
-        "{study.n} {study.theme.units}: queries of the same one share its luck.",
-        "There are {study.n} {study.theme.units}; queries of the same one share its luck and are not independent.",
+        "{study.n} {study.theme.units}: {study.theme.queries} of the same one share its luck.",
+        "There are {study.n} {study.theme.units}; {study.theme.queries} of the same one share its luck.",
     ),
     "more": Rule(
         lambda study, slots: slots["more"].startswith(study.theme.units),

@@ -233,9 +233,7 @@ BANK = {
     "at_least": Template(
         "least", "As far as a 95 % interval tells, “{x}” gains at least {m:.1f} points over “{y}”.", _at_least
     ),
-    "needs": Template(
-        "control", "“{idea}” owes part of its score to {essence}: with them shuffled it is worse.", _names
-    ),
+    "needs": Template("control", "“{idea}” owes part of its score to {essence}: “{control}” is worse.", _names),
     "costs": Template(
         "control", "As far as a 95 % interval tells, shuffling costs “{x}” less than {m:.1f} points.", _costs
     ),
