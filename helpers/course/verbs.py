@@ -174,6 +174,22 @@ def gpu_check(rest: list[str]) -> int:
 
 
 @verb(INSIDE)
+def homework(rest: list[str]) -> int:
+    """what students get and what grades it, from homework.yaml: for all notebooks or some [01 02]"""
+    from helpers.homework import release
+
+    return release.main(rest)
+
+
+@verb(INSIDE)
+def grade(rest: list[str]) -> int:
+    """mark and return what was handed in, or one's own mark again [FOLDER | --mine FILE --key KEY] [--help]"""
+    from helpers.homework import grade
+
+    return grade.main(rest)
+
+
+@verb(INSIDE)
 def progress(rest: list[str]) -> int:
     """which exercises are done; takes in another progress file [FILE]"""
     from helpers.check import report

@@ -10,7 +10,7 @@ import shutil
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -90,8 +90,8 @@ def collected(
         try:
             entry = _chosen(pile, asked)
             named = _named(entry, asked, known)
-            content, about = _notebook(entry)
-            assignment = _assignment(entry, named, about, known)
+            content, said = _notebook(entry)
+            assignment = _assignment(entry, named, said, known)
         except Unusable as reason:
             flags.append(Flag(student, f"not graded: {reason}"))
             continue
@@ -216,12 +216,12 @@ def _notebook(entry: Entry) -> tuple[bytes, dict[str, str]]:
         raise Unusable(f"{entry.shown} is an empty file")
     try:
         made = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-        return content, _about(made)
+        return content, about(made)
     except Exception as error:  # whatever is in it
         raise Unusable(f"{entry.shown} is not a notebook, or is damaged ({type(error).__name__})") from error
 
 
-def _about(made: NotebookNode) -> dict[str, str]:
+def about(made: NotebookNode) -> dict[str, str]:
     """Name and term: the release writes both into the notebook, and some editors keep only the cells."""
     started = [match for cell in made.cells for match in START.finditer(cell.source) if cell.cell_type == "code"]
     said = started[0].groupdict() if started else {}
@@ -230,17 +230,17 @@ def _about(made: NotebookNode) -> dict[str, str]:
 
 
 def _assignment(
-    entry: Entry, named: Assignment | None, about: dict[str, str], known: dict[str, Assignment]
+    entry: Entry, named: Assignment | None, said: dict[str, str], known: dict[str, Assignment]
 ) -> Assignment:
     """The homework that a notebook is, of this term."""
-    name = about.get("name", named.name if named else "")
+    name = said.get("name", named.name if named else "")
     if named and name != named.name:
         raise Unusable(f"{entry.shown} has the cells of homework {name}, not {named.name}")
     if name not in known:
         raise Unusable(f"neither the name of {entry.shown} nor its cells say which homework it is")
     term = known[name].term
-    if about.get("term", term) != term:
-        raise Unusable(f"{entry.shown} is the homework of another term, {about['term']!r}; this one is {term!r}")
+    if said.get("term", term) != term:
+        raise Unusable(f"{entry.shown} is the homework of another term, {said['term']!r}; this one is {term!r}")
     return known[name]
 
 
@@ -250,9 +250,10 @@ def _when(pile: Pile, person: Person) -> tuple[datetime | None, str]:
     text = stamps[0].read()[:100].decode(errors="replace").strip() if stamps else person.submitted
     if text:
         try:
-            return parse_utc(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", text)), ""  # with the blank +0100 is read as seconds
+            found = parse_utc(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", text))  # with the blank +0100 is read as seconds
         except (ValueError, OverflowError, TypeError):
             return None, f"the time {text!r} can't be read: see whether it is late"
+        return found if stamps else found.astimezone(UTC).replace(tzinfo=None), ""  # an LMS writes local time
     if pile.owner.late:
         return None, "late, as Canvas says, but not by how much: no points were taken off; do so by hand, or let Canvas"
     return None, ""

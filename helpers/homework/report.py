@@ -97,7 +97,10 @@ def _summary(about: Class) -> str:
 def _flags(about: Class) -> str:
     if not about.flags:
         return ""
-    rows = ((escape(flag.student), escape(flag.what)) for flag in about.flags)
+    lines: dict[str, list[str]] = {}
+    for flag in sorted(about.flags, key=lambda flag: not flag.what.startswith("not graded")):
+        lines.setdefault(flag.student, []).append(escape(flag.what))
+    rows = ((escape(student), "<br>".join(own)) for student, own in lines.items())
     return "<h2>For a person to look at</h2>" + _table(("Student", "What"), rows)
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from helpers.support import CourseError, cache, sha256
 SIGNS = {"passed": "✓ passed", "partly": "partly right", "failed": "✗ failed", "crashed": "✗ crashed"}
 PUT_BACK = "\n\n*(This cell was missing and was put back. The answer may be elsewhere in the notebook.)*"
 DAY = 24 * 60 * 60
+WIDTH = 100
 
 
 class MendCells(NbGraderPreprocessor):
@@ -129,8 +131,13 @@ def written(mark: Mark, most: float) -> list[NotebookNode]:
     """What determine_grade reads: without a result it would give all points, so there always is one."""
     points = min(mark.points or 0.0, most)
     said = f"{SIGNS.get(mark.status, mark.status)}: {points:g} of {most:g} points"
-    told = nbformat.v4.new_output("stream", name="stdout", text=f"{said}\n{mark.message}\n")
+    told = nbformat.v4.new_output("stream", name="stdout", text=f"{said}\n{_wrapped(mark.message)}\n")
     return [told, nbformat.v4.new_output("execute_result", data={"text/plain": repr(float(points))})]
+
+
+def _wrapped(message: str) -> str:
+    """Sentences in lines that fit on a page; lines of a traceback stay as they are."""
+    return "\n".join(line if line[:1] == " " else textwrap.fill(line, WIDTH) for line in message.splitlines())
 
 
 def submitted(file: Path, student: str, assignment: Assignment) -> kept.Job:
@@ -171,6 +178,7 @@ def configure(c: Config) -> None:
     ]
     c.Autograde.autograde_preprocessors = [
         GradeByClaims,
+        theirs.ClearHiddenTests,
         theirs.IgnorePattern,
         ClearMetadataPreprocessor,
         theirs.LimitOutput,
