@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.check.run import Call, Fault, Unknown
-from helpers.homework import settings, wire
+from helpers.homework import bundle, settings, wire
 from helpers.support import ROOT, CourseError
 
 HERE = Path(__file__).resolve().parent
@@ -71,13 +71,16 @@ class Interpreter:
     """A warm interpreter. Its environment, command line and memory hold nothing that a submission may not see."""
 
     def __init__(self) -> None:
-        self._empty = tempfile.TemporaryDirectory(prefix="homework-")
+        self._empty, self._beside = (tempfile.TemporaryDirectory(prefix="homework-") for _ in range(2))
+        for name, text in bundle.files(*settings.names()).items():
+            Path(self._beside.name, name).write_text(text, encoding="utf-8")
         self._control, theirs = socket.socketpair()
         flags = ["-P", "-s"]  # neither the folder of worker.py nor the user's packages; no -I: the hash seed is wanted
         hidden = [
             str(path) for path in (settings.folder(), *(ROOT / name for name in ("helpers", "notebooks", "tests")))
         ]
-        command = [sys.executable, *flags, HERE / "worker.py", str(theirs.fileno()), self._empty.name, *hidden]
+        folders = [self._empty.name, self._beside.name, *hidden]
+        command = [sys.executable, *flags, HERE / "worker.py", str(theirs.fileno()), *folders]
         self.process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
@@ -101,6 +104,7 @@ class Interpreter:
         self._control.close()
         self.process.wait()
         self._empty.cleanup()
+        self._beside.cleanup()
 
 
 @functools.cache

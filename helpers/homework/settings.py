@@ -3,7 +3,7 @@
 import difflib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -12,10 +12,12 @@ import yaml
 from filelock import FileLock
 
 from helpers.check import EXERCISES, Exercise
+from helpers.homework import bugs, questions
 from helpers.support import ROOT, CourseError, cache, named_path
 
 POINTS = {"functions": 25.0, "bugs": 30.0, "verdict": 25.0, "written": 20.0}
 LATE = 0.1
+HUNTS = 2
 MOST = 0.3  # of all points for functions: assistants write them, and the course's own solutions are public
 NONE = ("", "none", "null", "~")
 WRITTEN = {  # each written item's share of the written points
@@ -238,6 +240,8 @@ def _settings(root: Part) -> Settings:
     parts = root.parts(["term", "late", "points", "notebooks"])
     own = parts["notebooks"].parts(names()) if "notebooks" in parts else {}
     term = parts["term"].text() if "term" in parts else str(date.today().year)
+    if not re.fullmatch(r"[\w .:/-]+", term):
+        raise parts["term"].wrong(f"`term` can't be {term}.", "Use letters, digits, spaces and . : / - only.")
     return Settings(tuple(_assignment(name, term, parts, own.get(name)) for name in names()))
 
 
@@ -247,16 +251,23 @@ def _assignment(name: str, term: str, common: dict[str, Part], own: Part | None)
     due = parts["due"].moment() if "due" in parts else None
     late = parts.get("late") or common.get("late")
     chosen = _exercises(name, parts.get("exercises"))
-    points = _points([part for part in (common.get("points"), parts.get("points")) if part], chosen)
+    points = _points([part for part in (common.get("points"), parts.get("points")) if part], chosen, name)
     share = late.number(1.0) if late else LATE
-    return Assignment(name, title(name), term, due, share, tuple(_items(chosen, points)))
+    items = _items(chosen, points, questions.written(name))
+    return Assignment(name, title(name), term, due, share, tuple(items))
 
 
-def _points(given: list[Part], chosen: list[Exercise]) -> dict[str, float]:
-    """The points of each kind. Raises CourseError where functions have too many, or nothing has any."""
+def _points(given: list[Part], chosen: list[Exercise], name: str) -> dict[str, float]:
+    """The points of each kind. Raises CourseError where functions have too many, or nothing has any.
+
+    A notebook that has no wrong functions yet gives what they would have earned to the verdict.
+    """
     points = POINTS.copy()
     for part in given:
         points |= {kind: own.number(1000.0) for kind, own in part.parts(POINTS).items()}
+    if len(bugs.bank(name)) < HUNTS:
+        points["verdict"] += points["bugs"]
+        points["bugs"] = 0.0
     if not chosen:
         points["functions"] = 0.0
     total = sum(points.values())
@@ -284,8 +295,8 @@ def _exercises(name: str, part: Part | None) -> list[Exercise]:
     return list(chosen.values())
 
 
-def _items(chosen: list[Exercise], points: dict[str, float]) -> list[Item]:
-    """All items that earn points, in the order of the notebook."""
+def _items(chosen: list[Exercise], points: dict[str, float], asked: Collection[str]) -> list[Item]:
+    """All items that earn points, in the order of the notebook; `asked` are the written questions that there are."""
     shares = shared(points["functions"], [exercise.minutes for exercise in chosen])
     functions = [
         Item(f"f-{e.name}", "function", share, f"Exercise {e.number}: {e.name}", e.name)
@@ -293,13 +304,12 @@ def _items(chosen: list[Exercise], points: dict[str, float]) -> list[Item]:
     ]
     hunts = [
         Item(f"bug-{n}", "bug", share, f"Bug hunt {n}", str(n))
-        for n, share in enumerate(shared(points["bugs"], [1, 1]), 1)
+        for n, share in enumerate(shared(points["bugs"], [1] * HUNTS), 1)
     ]
     verdict = Item("verdict", "verdict", points["verdict"], "What the table allows", "")
-    split = shared(points["written"], [weight for _, weight in WRITTEN.values()])
-    written = [
-        Item(id, "written", share, name, id) for (id, (name, _)), share in zip(WRITTEN.items(), split, strict=True)
-    ]
+    there = [id for id in WRITTEN if id in asked and (points["bugs"] or not id.startswith("why"))]
+    split = shared(points["written"], [WRITTEN[id][1] for id in there])
+    written = [Item(id, "written", share, WRITTEN[id][0], id) for id, share in zip(there, split, strict=True)]
     return [item for item in [*functions, *hunts, verdict, *written] if item.points]
 
 

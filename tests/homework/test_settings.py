@@ -84,6 +84,7 @@ def test_what_is_written_counts(read):
         ("terms: 2026", 1, "Did you mean `term`?"),
         ("term: 1\nterm: 2", 2, "a second time"),
         ("term: [1]", 1, "one value"),
+        ('term: a"b', 1, "letters, digits"),
         ("points:\n  function: 3", 2, "Did you mean `functions`?"),
         ("points:\n  bugs: -1", 2, "can't be -1"),
         ("points:\n  bugs: many", 2, "can't be many"),

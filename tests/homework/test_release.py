@@ -1,0 +1,269 @@
+"""What `make homework` makes: for students nothing that gives an answer away, and the same bytes at every run."""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+import torch
+
+from helpers.check import EXERCISES
+from helpers.homework import allowed, bugs, bundle, draws, examples, notebook, questions, release, settings, student
+from helpers.support import ROOT, CourseError
+
+BARE = """import sys
+
+
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"helpers", "numpy", "pandas", "jaxtyping", "transformers", "nbgrader", "yaml"}:
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, Bare())
+"""
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """The instructor's folder after `python -m helpers homework`, and what it printed."""
+    folder = tmp_path_factory.mktemp("homework")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_HOMEWORK", str(folder))
+        assert release.main([]) == 0
+        yield folder
+
+
+def archive(folder: Path, name: str) -> Path:
+    return folder / "release" / f"homework_{name}.zip"
+
+
+def texts(file: Path) -> dict[str, str]:
+    """The files of an archive, all of them text."""
+    with zipfile.ZipFile(file) as opened:
+        return {name: opened.read(name).decode() for name in opened.namelist()}
+
+
+def cells(text: str) -> list[str]:
+    return [cell.source for cell in nbformat.reads(text, 4).cells]
+
+
+def solutions() -> set[str]:
+    """The lines of every solution in the course's notebooks, but those that stand in any program."""
+    found = set()
+    for path in sorted((ROOT / "notebooks" / "source").glob("*.py")):
+        for cell in jupytext.read(path).cells:
+            for part in re.findall(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", cell.source, re.DOTALL):
+                found |= {line.strip() for line in part.splitlines() if len(line.strip()) > 12}
+    return found
+
+
+def answers(key: str) -> set[str]:
+    """What no student may read: reasons, whys, the key, marks of what is hidden."""
+    reasons = {text for rule in allowed.RULES.values() for text in (rule.yes, rule.no)}
+    pieces = {piece.strip() for text in reasons for piece in re.split(r"\{.*?\}", text)}
+    whys = {bug.why for name in settings.names() for bug in bugs.bank(name).values()}
+    asked = [question for name in settings.names() for question in questions.written(name).values()]
+    samples = {sample.answer for question in asked for sample in question.samples}
+    names = {f'"{name}"' for assignment in settings.names() for name in bugs.bank(assignment)}
+    hidden = {key, "HIDDEN", "SOLUTION", "import grade"}
+    return {piece for piece in pieces if len(piece) > 20} | whys | samples | names | hidden
+
+
+@pytest.mark.parametrize("name", settings.names())
+def test_a_bundle_gives_nothing_away(course, name):
+    found, key = texts(archive(course, name)), settings.key()
+    made = nbformat.reads(found[f"homework_{name}.ipynb"], 4)
+    code = [cell for cell in made.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    for file, text in found.items():
+        text = "\n".join(cells(text)) if file.endswith(".ipynb") else text
+        assert [line for line in answers(key) if line in html.unescape(text)] == [], file
+        if not file.startswith("bugs_"):  # wrong functions have right lines
+            assert [line for line in solutions() if line in text] == [], file
+    right = {"".join(lines.split()) for lines in whole_solutions()}
+    for bug in json.loads(found[f"bugs_{name}.json"])["bugs"].values():
+        assert "".join(bug["source"].partition("\n")[2].split()) not in right
+
+
+def whole_solutions() -> list[str]:
+    found = []
+    for path in sorted((ROOT / "notebooks" / "source").glob("*.py")):
+        found += re.findall(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", path.read_text(encoding="utf-8"), re.DOTALL)
+    return found
+
+
+def test_the_search_would_find_it(course):
+    """The instructor's version holds what the search looks for."""
+    text = (course / "source" / "01" / "homework_01.ipynb").read_text(encoding="utf-8")
+    source = "\n".join(cells(text))
+    assert [line for line in solutions() if line in source]
+    assert {"HIDDEN", "SOLUTION", "import grade"} <= {line for line in answers(settings.key()) if line in source}
+
+
+def test_a_bundle_is_small_and_says_what_counts(course, capsys):
+    found = texts(archive(course, "02"))
+    assert archive(course, "02").stat().st_size < 100_000
+    assert set(found) == {*bundle.files("02"), "homework_02.ipynb", "start_here.html"}
+    assignment = settings.load().assignment("02")
+    for item in assignment.items:
+        assert f"<td>{html.escape(item.title)}<td>{item.points:g}</tr>" in found["start_here.html"]
+    named = [cell.metadata.nbgrader for cell in nbformat.reads(found["homework_02.ipynb"], 4).cells if cell.metadata]
+    graded = {about.grade_id: about.points for about in named if about.grade}
+    assert graded == {item.id: item.points for item in assignment.items}
+
+
+def test_two_runs_give_the_same_bytes(course, tmp_path, monkeypatch):
+    files = [course / kind / "homework_06.zip" for kind in ("release", "otter")]
+    before = [file.read_bytes() for file in files]
+    release.main(["06"])
+    assert [file.read_bytes() for file in files] == before
+    monkeypatch.setenv("COURSE_HOMEWORK", str(tmp_path))
+    shutil.copy(course / "homework.yaml", tmp_path)
+    release.main(["06"])
+    assert [(tmp_path / file.relative_to(course)).read_bytes() for file in files] == before
+
+
+def test_dates_and_points_are_told(course, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_HOMEWORK", str(tmp_path))
+    (tmp_path / "homework.yaml").write_text(
+        'late: 0.2\nnotebooks:\n  "06": {due: 2026-10-12 18:00, points: {written: 0, bugs: 40}}'
+    )
+    release.main(["06"])
+    told = capsys.readouterr().out
+    assert "90 points" in told
+    assert "due 2026-10-12 18:00" in told
+    found = texts(archive(tmp_path, "06"))
+    made = "\n".join(cells(found["homework_06.ipynb"]))
+    for text in (found["start_here.html"], made):
+        assert "Monday 12 October 2026, 18:00" in text
+        assert "costs 20% of the points" in text
+    assert "**bug hunts, 40 points**" in made
+    assert "written answers" not in made
+
+
+def executed(folder: Path, name: str, path: str) -> list[nbformat.NotebookNode]:
+    """A notebook's code cells after a run in a real kernel, beside its files; errors don't stop it."""
+    command = [sys.executable, "-m", "jupyter", "execute", "--allow-errors", "--inplace", f"homework_{name}.ipynb"]
+    subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": path}, check=True, capture_output=True)
+    ran = nbformat.read(folder / f"homework_{name}.ipynb", 4)
+    return [cell for cell in ran.cells if cell.cell_type == "code"]
+
+
+def named(folder: Path, name: str, student: str, archived: Path) -> None:
+    """A student's folder: unpacked, the id filled in."""
+    with zipfile.ZipFile(archived) as opened:
+        opened.extractall(folder)
+    file = folder / f"homework_{name}.ipynb"
+    file.write_text(file.read_text(encoding="utf-8").replace('student = \\"\\"', f'student = \\"{student}\\"'))
+
+
+def said(cell: nbformat.NotebookNode) -> str:
+    return "".join(out.get("text", "") or out.get("data", {}).get("text/markdown", "") for out in cell.outputs)
+
+
+def test_an_unanswered_notebook_runs_with_torch_and_jupyter_alone(course, tmp_path):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(BARE)
+    named(tmp_path, "02", "ada", archive(course, "02"))
+    ran = {cell.id: cell for cell in executed(tmp_path, "02", str(tmp_path / "bare"))}
+    assert [cell for cell in ran.values() if any(out.output_type == "error" for out in cell.outputs)] == []
+    quiet = [id for id, cell in ran.items() if said(cell).startswith("○ Not attempted")]
+    assert quiet == [item.id for item in settings.load().assignment("02").items if item.kind in ("function", "bug")]
+    bank = bugs.bank("02")
+    drawn = draws.bugs(settings.load().assignment("02").term, "02", "ada", list(bank))
+    for number, name in enumerate(drawn, 1):
+        assert bank[name].source.strip() in said(ran[f"show-bug-{number}"])
+    assert all(f"**{letter}.**" in said(ran["show-table"]) for letter in "ABCDEFGH")
+
+
+def test_without_a_student_id_it_says_what_to_do(course, tmp_path):
+    named(tmp_path, "06", " ", archive(course, "06"))
+    for cell in executed(tmp_path, "06", ""):
+        if cell.id in ("start", "show-bug-1", "show-table"):
+            [error] = [out for out in cell.outputs if out.output_type == "error"]
+            assert error.ename == "Told"
+            assert "first" in error.evalue
+            assert len(error.traceback) == 1
+
+
+def test_the_instructors_version_passes_its_own_checks(course, tmp_path, monkeypatch, capsys):
+    """Solutions, examples and hidden tests agree, for every exercise there is."""
+    for name in settings.names():
+        own = [exercise.name for exercise in EXERCISES.values() if number(exercise.number) == name]
+        every = tmp_path / f"{name}.yaml"
+        every.write_text(f'notebooks: {{"{name}": {{exercises: [{", ".join(own)}]}}}}')
+        source = notebook.made(settings.load(every).assignment(name))
+        names = {"homework": student, "torch": torch}
+        for cell in source.cells:
+            if cell.id.startswith(("write-", "f-")):
+                exec(compile(cell.source, cell.id, "exec"), names)
+        told = capsys.readouterr().out
+        assert told.count("✓") + told.count("Several answers") == len(own)
+
+
+def number(exercise: str) -> str:
+    return exercise.split(".")[0].zfill(2)
+
+
+def test_what_was_changed_by_hand_is_not_overwritten(course):
+    file = course / "source" / "03" / "homework_03.ipynb"
+    before = file.read_text(encoding="utf-8")
+    changed = nbformat.reads(before, 4)
+    changed.cells[0].source += "\nMine."
+    file.write_text(nbformat.writes(changed), encoding="utf-8")
+    with pytest.raises(CourseError, match="changed by hand"):
+        release.main(["03"])
+    assert "Mine." in file.read_text(encoding="utf-8")
+    file.write_text(before, encoding="utf-8")
+
+
+def test_what_breaks_off_leaves_the_old_archives(course, monkeypatch):
+    before = {file: file.read_bytes() for file in course.glob("*/*.zip")}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space"):
+        release.write(archive(course, "01"), {"a": b""})
+    assert {file: file.read_bytes() for file in course.glob("*/*.zip")} == before
+    assert list(course.rglob(".unfinished*")) == []
+
+
+def test_an_unknown_notebook_is_told_what_there_is(course):
+    with pytest.raises(CourseError, match="Choose: 01"):
+        release.main(["07"])
+
+
+@pytest.mark.parametrize("name", settings.names())
+def test_numbers_in_place_of_names_draw_the_same_bugs(name):
+    bank, told = bugs.bank(name), json.loads(bundle.bank(name))["bugs"]
+    for place in range(40):
+        by_name = draws.bugs("2026", name, f"s{place}", list(bank))
+        by_number = draws.bugs("2026", name, f"s{place}", list(told))
+        assert [bank[one].source for one in by_name] == [told[one]["source"] for one in by_number]
+
+
+def test_an_example_is_none_of_what_is_graded():
+    """Several answers to 3.3 are right, so its example asks for none."""
+    assert examples.of(EXERCISES["gd_as_attention"]).expected is None
+    unique = [exercise for exercise in EXERCISES.values() if exercise.name != "gd_as_attention"]
+    assert all(examples.of(exercise).expected for exercise in unique)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [("lambda q: q[:1]", "shape"), ("lambda q: q + 1e-3", "where"), ("lambda q: (q, q)", "2 results")],
+)
+def test_a_wrong_answer_to_an_example_is_told(wrong, told):
+    with pytest.raises(student.Told, match=told):
+        student.example(eval(wrong), expected=[[0.5, 1.5], [2.5, 0.0]], q=[[0.5, 1.5], [2.5, 0.0]])
