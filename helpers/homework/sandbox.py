@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -71,27 +72,27 @@ class Interpreter:
     """A warm interpreter. Its environment, command line and memory hold nothing that a submission may not see."""
 
     def __init__(self) -> None:
-        self._empty, self._beside = (tempfile.TemporaryDirectory(prefix="homework-") for _ in range(2))
+        self._empty, self._beside = (Path(tempfile.mkdtemp(prefix="homework-")) for _ in range(2))
         for name, text in bundle.files(*settings.names()).items():
-            Path(self._beside.name, name).write_text(text, encoding="utf-8")
+            (self._beside / name).write_text(text, encoding="utf-8")
+        self._told = self._beside / "told.txt"
         self._control, theirs = socket.socketpair()
+        with theirs, self._told.open("wb") as told:
+            self.process = subprocess.Popen(
+                self._command(theirs.fileno()),
+                pass_fds=[theirs.fileno()],
+                env=ENVIRONMENT,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                start_new_session=True,
+            )
+
+    def _command(self, control: int) -> list[str]:
         flags = ["-P", "-s"]  # neither the folder of worker.py nor the user's packages; no -I: the hash seed is wanted
-        hidden = [
-            str(path) for path in (settings.folder(), *(ROOT / name for name in ("helpers", "notebooks", "tests")))
-        ]
-        folders = [self._empty.name, self._beside.name, *hidden]
-        command = [sys.executable, *flags, HERE / "worker.py", str(theirs.fileno()), *folders]
-        self.process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            env=ENVIRONMENT,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
+        hidden = (ROOT / "helpers", ROOT / "notebooks", ROOT / "tests", settings.folder())
+        return [sys.executable, *flags, *map(str, (HERE / "worker.py", control, self._empty, self._beside, *hidden))]
 
     def start(self) -> Running:
         """A process for one submission."""
@@ -100,11 +101,17 @@ class Interpreter:
             socket.send_fds(self._control, [b"!"], [theirs.fileno(), watched.fileno()])
         return Running(calls, lifeline)
 
+    def told(self) -> str:
+        """The last thing that it said."""
+        lines = self._told.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it does not answer"
+
     def close(self) -> None:
         self._control.close()
+        self.process.kill()
         self.process.wait()
-        self._empty.cleanup()
-        self._beside.cleanup()
+        for folder in (self._empty, self._beside):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @functools.cache
@@ -115,25 +122,35 @@ def _interpreter(process: int) -> Interpreter:
     return interpreter
 
 
-def warm() -> Interpreter:
-    """A warm interpreter, started when there is none. Raises CourseError where submissions can't be held back."""
+def started() -> tuple[Running, tuple[str, ...]]:
+    """A process that is ready for a submission, and what it is kept from. Raises CourseError where there can be none.
+
+    That is never the fault of the submission that is to be run; one before may have ended the warm interpreter.
+    """
     if not hasattr(os, "fork"):
         raise CourseError(
             "Homework can't be graded on Windows: what a submission does can't be limited there.\n"
             "Grade on Linux, on macOS or in a container."
         )
-    if _interpreter(os.getpid()).process.poll() is not None:
-        _interpreter.cache_clear()
-    return _interpreter(os.getpid())
+    for _ in range(2):
+        interpreter = _interpreter(os.getpid())
+        try:
+            running = interpreter.start()
+            return running, wire.receive(running.calls, CELLS)["stopped"]
+        except (EOFError, OSError):
+            told = interpreter.told()
+            interpreter.close()
+            _interpreter.cache_clear()
+    raise CourseError(
+        f"No process for submissions can be started: {told}.\n"
+        "Nothing was graded. Mend that, or set the course up again, then grade once more."
+    )
 
 
 def isolation() -> str:
     """What the system keeps a submission from, or doesn't, in one line."""
-    running = warm().start()
-    try:
-        stopped = wire.receive(running.calls, CELLS)["stopped"]
-    finally:
-        running.close()
+    running, stopped = started()
+    running.close()
     missing = [what for what in ("network", "processes", "files") if what not in stopped]
     if not missing:
         return "A submission has no network, sees no other process, and no file but Python's own."
@@ -184,9 +201,8 @@ class Submission:
         while self._running is None:
             if self._deaths > DEATHS or time.monotonic() > self._until:
                 raise Fault(TOO_OFTEN)
-            self._running, self._at = warm().start(), None
+            (self._running, _), self._at = started(), None
             try:
-                self._receive(self._running, CELLS)  # how it is isolated
                 wire.send(self._running.calls, {"cells": self._cells, "skip": tuple(self._skip)})
                 self._wait_for_cells(self._running)
             except (EOFError, OSError, wire.Garbled):
