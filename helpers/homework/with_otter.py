@@ -53,9 +53,9 @@ class MarksFirst(AbstractOtterPlugin):
     def after_grading(self, results: GradingResults) -> None:
         """Students read what marks.of says, not which number was compared."""
         told = {mark.item: mark.message for mark in self.marks.marks}
-        for test in results.test_files:
+        for name, test in results.results.items():
             for case in test.test_case_results:
-                case.message = told[test.name]
+                case.message = case.message if case.passed else told[name]
 
     def generate_report(self) -> str:
         """What is left for a person."""
