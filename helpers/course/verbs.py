@@ -183,7 +183,7 @@ def homework(rest: list[str]) -> int:
 
 @verb(INSIDE)
 def grade(rest: list[str]) -> int:
-    """mark and return what was handed in, or one's own mark again [FOLDER | --mine FILE --key KEY] [--help]"""
+    """mark and return what was handed in, or one's own mark again [FOLDER | --mine FILE --key KEY]"""
     from helpers.homework import grade
 
     return grade.main(rest)

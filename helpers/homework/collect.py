@@ -1,8 +1,7 @@
 """What was handed in, as Canvas, Moodle or a folder has it: one notebook a student, and a line for what is none.
 
-nbgrader's zip_collect copies collected notebooks into its own folders (`with_nbgrader.collected`), but it unpacks every
-archive whole and by the names in it, takes one pattern of names for all files, and ends at the first student with two
-notebooks. So archives are read here: in memory, notebooks only, up to a limit; a name in an archive is never a path.
+nbgrader's zip_collect then takes these into its own folders (`gradebook.Course.collect`). It can't find them: it
+unpacks every archive whole, has one pattern of names for all files, and ends at the first student with two notebooks.
 """
 
 import re
@@ -26,6 +25,7 @@ from helpers.support import CourseError, cache
 CANVAS = re.compile(r"(?P<name>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?P<file>\d+)_(?P<rest>.+)")
 MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_[a-z]+(_(?P<rest>.*))?")
 HOMEWORK = re.compile(r"homework[_ -]?(\d\d)", re.I)
+NOT_GRADED = "not graded"  # how such a line begins
 AGAIN = re.compile(r"(?:-(\d{1,2})| ?\((\d{1,2})\))$")  # Canvas counts resubmissions, a browser counts downloads
 START = re.compile(r'^homework\.start\("(?P<name>[^"]*)", "(?P<term>[^"]*)"', re.M)
 
@@ -93,7 +93,7 @@ def collected(
             content, said = _notebook(entry)
             assignment = _assignment(entry, named, said, known)
         except Unusable as reason:
-            flags.append(Flag(student, f"not graded: {reason}"))
+            flags.append(Flag(student, f"{NOT_GRADED}: {reason}"))
             continue
         file = into / assignment.name / student / f"{assignment.notebook_name}.ipynb"
         with cache.whole(file) as scratch:

@@ -21,22 +21,23 @@ from tqdm.auto import tqdm
 
 from helpers.homework import collect, draws, kept, lms, marks, questions, report, settings
 from helpers.homework.collect import Flag, Submission
+from helpers.homework.gradebook import Course, Result
 from helpers.homework.lms import Grade, Roster
 from helpers.homework.marks import Marks
 from helpers.homework.report import Class
 from helpers.homework.settings import Assignment, Item
-from helpers.homework.with_nbgrader import Course, Result
 from helpers.support import CourseError
 
 Pool = Callable[[], AbstractContextManager[Executor]]
 PATIENCE = 5  # seconds, until a scheduler has to answer
 TOGO = """Homework {name}: {graded} graded, {flagged} flagged for a person, {seconds:.0f} s.
-  For you     {folder}/report.html and, for what people grade, questions.md
+  For you     {folder}/report.html
   Students    {feedback}/STUDENT/{name}/*.html
   Canvas      {canvas}
   Moodle      {moodle}"""
 WRITTEN = """
-{waiting} written answers wait for a person. Open nbgrader's formgrader:
+
+{waiting} written answers wait for a person. Rubrics: {rubrics}. Open nbgrader's formgrader:
   cd {root} && {python} -m jupyterlab --LabApp.default_url=/formgrader/gradebook/{name} \\
     --ServerApp.jpserver_extensions nbgrader.server_extensions.formgrader=True
 then give the same command again: pages and tables then have these points; nothing is marked twice."""
@@ -81,7 +82,10 @@ def _arguments(rest: list[str]) -> argparse.Namespace:
     parser.add_argument("--student", metavar="ID", help="one's id, where the notebook doesn't say it")
     asked = parser.parse_args(rest)
     if bool(asked.mine) == bool(asked.folder) or bool(asked.mine) != bool(asked.key):
-        parser.error("say either FOLDER, or --mine FILE --key KEY")
+        raise CourseError(
+            "Nothing is said to be graded, or too much.\n"
+            "Run: python -m helpers grade FOLDER; or, for one's own mark: python -m helpers grade --mine FILE --key KEY"
+        )
     return asked
 
 
@@ -162,8 +166,6 @@ def graded(
     missing = [person.name or person.id for person in absent if collect.safe(person.id) not in handed_in]
     about = Class(assignment, found, points, flags, missing, _oral(assignment, submissions), times.seconds)
     report.write(about, _folder(assignment) / "report.html")
-    rubrics = _folder(assignment) / "questions.md"
-    rubrics.write_text(questions.sheet(assignment.name), encoding="utf-8")
     _tell(about, results, tables)
 
 
@@ -192,7 +194,9 @@ def marked(submissions: Iterable[Submission], key: str, pool: Pool) -> tuple[dic
             try:
                 found[student] = Marks.from_json(future.result())
             except Exception as error:
-                flags.append(Flag(student, f"not graded: marking it ended with {type(error).__name__}: {error}"))
+                flags.append(
+                    Flag(student, f"{collect.NOT_GRADED}: marking it ended with {type(error).__name__}: {error}")
+                )
                 continue
             kept.keep(found[student], *left[student])
             bar.update()
@@ -285,22 +289,22 @@ def _oral(assignment: Assignment, submissions: Iterable[Submission]) -> dict[str
 
 def _tell(about: Class, results: dict[str, Result], tables: dict[str, Path]) -> None:
     """What was done, where it lies and what a person still has to do."""
-    for flag in about.flags:
+    left = [flag for flag in about.flags if flag.what.startswith(collect.NOT_GRADED)]
+    for flag in left:
         print(f"  {flag.student}: {flag.what}")
-    seconds = sum(about.times.values())
-    root, name, graded = settings.folder(), about.assignment.name, len(about.marks)
-    print(
-        TOGO.format(
-            name=name,
-            graded=graded,
-            flagged=len({flag.student for flag in about.flags}),
-            seconds=seconds,
-            folder=_folder(about.assignment),
-            feedback=root / "feedback",
-            **tables,
-        )
-    )
-    if waiting := sum(result.waiting for result in results.values()):
-        print(
-            WRITTEN.format(name=name, waiting=waiting, root=shlex.quote(str(root)), python=shlex.quote(sys.executable))
-        )
+    if len(about.flags) > len(left):
+        print(f"  {len(about.flags) - len(left)} more lines to look at are in the report")
+    root, name = settings.folder(), about.assignment.name
+    told = {
+        "name": name,
+        "graded": len(about.marks),
+        "flagged": len({flag.student for flag in about.flags}),
+        "waiting": sum(result.waiting for result in results.values()),
+        "seconds": sum(about.times.values()),
+        "folder": _folder(about.assignment),
+        "feedback": root / "feedback",
+        "rubrics": root / "rubrics" / f"{about.assignment.notebook_name}.md",
+        "root": shlex.quote(str(root)),
+        "python": shlex.quote(sys.executable),
+    }
+    print((TOGO + (WRITTEN if told["waiting"] else "")).format(**told, **tables))

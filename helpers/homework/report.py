@@ -11,7 +11,7 @@ from statistics import fmean, median
 
 from scipy.stats import pearsonr
 
-from helpers.homework.collect import Flag
+from helpers.homework.collect import NOT_GRADED, Flag
 from helpers.homework.marks import Marks
 from helpers.homework.settings import Assignment, Item
 from helpers.support import cache
@@ -98,7 +98,7 @@ def _flags(about: Class) -> str:
     if not about.flags:
         return ""
     lines: dict[str, list[str]] = {}
-    for flag in sorted(about.flags, key=lambda flag: not flag.what.startswith("not graded")):
+    for flag in sorted(about.flags, key=lambda flag: not flag.what.startswith(NOT_GRADED)):
         lines.setdefault(flag.student, []).append(escape(flag.what))
     rows = ((escape(student), "<br>".join(own)) for student, own in lines.items())
     return "<h2>For a person to look at</h2>" + _table(("Student", "What"), rows)
@@ -185,7 +185,8 @@ h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.15rem; margin-top: 2rem }}
 .small {{ color: #555; font-size: .87rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid #ddd;
-  overflow-wrap: anywhere }}
+  overflow-wrap: break-word }}
+td:last-child {{ overflow-wrap: anywhere }}
 th {{ font-weight: 600; white-space: nowrap }}
 .bar {{ display: flex; height: 1.25rem; min-width: 14rem; border-radius: 3px; overflow: hidden }}
 .bar span {{ font-size: .78rem; line-height: 1.25rem; text-align: center; overflow: hidden }}

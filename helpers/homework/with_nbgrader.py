@@ -5,38 +5,28 @@ into every graded cell what nbgrader would have read there after a run: a messag
 `python -m helpers grade` and nbgrader's own commands in the course folder use the same configuration, `configure`.
 """
 
-import json
 import logging
 import math
-import os
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC
-from glob import escape
 from pathlib import Path
 
 import nbformat
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat import NotebookNode
 from nbgrader import preprocessors as theirs
-from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
-from nbgrader.apps.zipcollectapp import ZipCollectApp
-from nbgrader.converters import Autograde, GenerateFeedback
-from nbgrader.converters.base import BaseConverter, NbGraderException
-from nbgrader.coursedir import CourseDirectory
 from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 from helpers.homework import kept, lms, settings
-from helpers.homework.collect import Submission, drawn
+from helpers.homework.collect import drawn
 from helpers.homework.marks import Mark
 from helpers.homework.settings import Assignment
-from helpers.support import CourseError, cache, sha256
+from helpers.support import cache
 
 SIGNS = {"passed": "✓ passed", "partly": "partly right", "failed": "✗ failed", "crashed": "✗ crashed"}
 PUT_BACK = "\n\n*(This cell was missing and was put back. The answer may be elsewhere in the notebook.)*"
@@ -189,153 +179,6 @@ def configure(c: Config) -> None:
     c.AssignLatePenalties.plugin_class = LateByDay
     c.FileNameCollectorPlugin.named_regexp = r".*[/\\](?P<student_id>[^/\\]+)[/\\](?P<file_id>[^/\\]+)\.(ipynb|txt)$"
     c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".txt"]  # .txt: timestamp.txt
-
-
-@dataclass(frozen=True)
-class Course:
-    """nbgrader's course folder and gradebook, for one assignment."""
-
-    assignment: Assignment
-
-    def config(self) -> Config:
-        made = Config()
-        configure(made)
-        made.CourseDirectory.assignment_id = self.assignment.name
-        return made
-
-    def gradebook(self) -> Gradebook:
-        return Gradebook(CourseDirectory(config=self.config()).db_url, "")
-
-    def ready(self) -> None:
-        """Raises CourseError unless the assignment was made here; the gradebook then has its date."""
-        name, due = self.assignment.name, self.assignment.due
-        absent = CourseError(
-            f"Homework {name} is not in the gradebook in {settings.folder()}: it was not made there.\n"
-            f"Run: python -m helpers homework {name}"
-        )
-        if not (settings.folder() / "gradebook.db").exists():
-            raise absent
-        with self.gradebook() as book:
-            try:
-                book.find_assignment(name)
-            except MissingEntry:
-                raise absent from None
-            utc = due.astimezone(UTC).replace(tzinfo=None) if due else None
-            book.update_or_create_assignment(name, duedate=utc)
-
-    def collect(self, submissions: Iterable[Submission], extracted: Path) -> None:
-        """nbgrader's zip_collect, from what `collect` found: into submitted/STUDENT/ASSIGNMENT, with the time."""
-        for submission in submissions:
-            if submission.when:
-                (submission.file.parent / "timestamp.txt").write_text(f"{submission.when.isoformat(' ')} UTC")
-        app = ZipCollectApp(config=self.config(), force=True)
-        app.coursedir = CourseDirectory(parent=app)
-        app.extracted_directory, app.downloaded_directory = extracted.name, extracted.parent.name
-        app.collect_directory_structure = os.path.join("{downloaded}", "{collect_step}", "{assignment_id}")
-        with quiet(app.log):
-            app.init_plugins()
-            app.process_extracted_files()
-
-    def is_graded(self, student: str) -> bool:
-        """Whether nbgrader has graded just this submission: grading again would ask for written items again."""
-        course = CourseDirectory(config=self.config())
-        done, handed_in = (
-            Path(course.format_path(step, student, self.assignment.name))
-            for step in (course.autograded_directory, course.submitted_directory)
-        )
-        name = f"{self.assignment.notebook_name}.ipynb"
-        try:
-            found = json.loads((done / name).read_text(encoding="utf-8"))["metadata"].get("graded")
-            return found == stamp(submitted(handed_in / name, student, self.assignment), handed_in)
-        except (OSError, ValueError, KeyError):
-            return False
-
-    def grade(self, student: str) -> str:
-        """nbgrader's autograde of one submission; what went wrong, or nothing."""
-        return self._run(Autograde, student)
-
-    def feedback(self, student: str) -> str:
-        """nbgrader's page for one student; what went wrong, or nothing."""
-        return self._run(GenerateFeedback, student)
-
-    def stale(self, results: dict[str, "Result"]) -> list[str]:
-        """The students whose page is missing, or not what the gradebook has now."""
-        shown = self._shown()
-        return [student for student, result in results.items() if shown.get(student) != self._page(student, result)]
-
-    def keep_shown(self, results: dict[str, "Result"]) -> None:
-        """Remember what these students' pages show."""
-        shown = self._shown() | {student: self._page(student, result) for student, result in results.items()}
-        with cache.whole(self._ledger) as scratch:
-            scratch.write_text(json.dumps(shown))
-
-    @property
-    def _ledger(self) -> Path:
-        return settings.folder() / "marks" / f"pages_{self.assignment.name}.json"
-
-    def _shown(self) -> dict[str, str]:
-        try:
-            return json.loads(self._ledger.read_text())
-        except (OSError, ValueError):
-            return {}
-
-    def _page(self, student: str, result: "Result") -> str:
-        course = CourseDirectory(config=self.config())
-        page = Path(course.format_path(course.feedback_directory, student, self.assignment.name))
-        done = Path(course.format_path(course.autograded_directory, student, self.assignment.name))
-        notebook = done / f"{self.assignment.notebook_name}.ipynb"
-        return cache.digest(result, sha256(notebook) if notebook.exists() else "", page.exists())
-
-    def _run(self, kind: type[BaseConverter], student: str) -> str:
-        config = self.config()
-        config.CourseDirectory.student_id = escape(student)
-        if kind is GenerateFeedback:
-            config.HTMLExporter.template_name = "feedback"
-        converter = kind(CourseDirectory(config=config), config=config, force=True)
-        with quiet(converter.log) as lines:
-            try:
-                converter.start()
-            except NbGraderException as error:
-                return next((line for line in reversed(lines) if "rror" in line), str(error))
-        return ""
-
-    def submissions(self, book: Gradebook) -> Iterator[SubmittedAssignment]:
-        """All that are in the gradebook, with the penalty for being late on what written items have brought since."""
-        for submission in book.assignment_submissions(self.assignment.name):
-            for notebook in submission.notebooks:
-                late = float(submission.total_seconds_late)
-                notebook.late_submission_penalty = penalty(self.assignment, notebook.score, late)
-            book.db.commit()
-            yield submission
-
-    def results(self) -> dict[str, "Result"]:
-        """What the gradebook has for each student."""
-        with self.gradebook() as book:
-            return {submission.student_id: _result(submission) for submission in self.submissions(book)}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A student's points, as far as they are known; None for items that wait for a person."""
-
-    items: dict[str, float | None]
-    comments: tuple[str, ...]
-    penalty: float
-
-    @property
-    def points(self) -> float:
-        return round(max(0.0, sum(points or 0.0 for points in self.items.values()) - self.penalty), 2)
-
-    @property
-    def waiting(self) -> int:
-        return sum(points is None for points in self.items.values())
-
-
-def _result(submission: SubmittedAssignment) -> Result:
-    grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
-    comments = [comment.comment or "" for notebook in submission.notebooks for comment in notebook.comments]
-    items = {grade.name: None if grade.needs_manual_grade else grade.score for grade in grades}
-    return Result(items, tuple(comments), submission.late_submission_penalty)
 
 
 @contextmanager
