@@ -13,7 +13,7 @@ from helpers import DEFAULT_MODEL, gpt, plots
 from helpers.experiments import agreement, attention_cost, catalogue, forecast, lines, small, study
 from helpers.support import ROOT, CourseError, cache
 
-MICROSCOPE = "microscope"  # a time that is printed, not recorded
+SCRIPTS = ("microscope", "homework")  # in tests/benchmarks: they print, and record nothing
 
 
 def main(rest: list[str]) -> int:
@@ -97,12 +97,12 @@ def _record(found: list[study.Study], asked: argparse.Namespace) -> None:
 
 def bench(rest: list[str]) -> int:
     """Time everything that is named, or all of it, and replace what was recorded."""
-    known = (*catalogue.COSTS, MICROSCOPE)
+    known = (*catalogue.COSTS, *SCRIPTS)
     if unknown := [name for name in rest if name not in known]:
         raise CourseError(f"There is no benchmark called {unknown[0]!r}.\nThere are: {', '.join(known)}")
     for name in rest or known:
-        if name == MICROSCOPE:
-            script = ROOT / "tests" / "benchmarks" / "microscope.py"
+        if name in SCRIPTS:
+            script = ROOT / "tests" / "benchmarks" / f"{name}.py"
             subprocess.run([sys.executable, script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
         else:
             again(catalogue.find(name))

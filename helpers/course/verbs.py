@@ -159,7 +159,7 @@ def results(rest: list[str]) -> int:
 
 @verb(INSIDE)
 def bench(rest: list[str]) -> int:
-    """times beside other ways to do it, measured anew [attention] [public] [momentum] [speed] [scale] [microscope]"""
+    """times beside other ways to do it, measured anew [attention public momentum speed scale microscope homework]"""
     from helpers.course import recorded
 
     return recorded.bench(rest)

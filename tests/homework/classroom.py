@@ -5,10 +5,12 @@ grader: the bank of attempts says which are right and which mistake the wrong on
 """
 
 import copy
+import inspect
 import random
+import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,18 +18,20 @@ import nbformat
 import torch
 from nbformat import NotebookNode
 
-from helpers.check import verdict
+from helpers.check import EXERCISES, verdict
 from helpers.homework import allowed, bugs, draws, tables
 from helpers.homework.marks import Mark, Marks
 from helpers.homework.settings import Assignment, Item
 
 sys.path.append(str(Path(__file__).parents[1] / "check"))
 from mutants import mutants, sources
-from submissions import attempts, enclosed, module, solved
+from submissions import attempts, enclosed, module
 from test_bugs import EXPOSING
 
 FAMILY = ("Ångström", "Björk", "Çelik", "Dvořák", "Ekström", "Fontaine", "García", "Hägg", "Ito", "Jørgensen", "Łukasz")
 GIVEN = ("Ada", "Boris", "Chloé", "Dana", "Émile", "Fatima", "Grace", "Hiro", "Ines", "José", "Kaja", "Lena", "Miró")
+KINDS = ("right", "mixed", "wrong", "unfinished", "mutated")
+OTHERS = re.compile(rf"helpers|\b(?:attention|dual|regression)\.|\b(?:{'|'.join(EXERCISES)})\(")
 STUB = "raise NotImplementedError  # your code here"
 
 
@@ -56,6 +60,10 @@ class Student:
     answers: dict[str, str] = field(default_factory=dict)
     truth: dict[str, Truth] = field(default_factory=dict)
 
+    def file(self, folder: Path) -> Path:
+        """The notebook that was handed in."""
+        return folder / f"{self.id}.ipynb"
+
     def disagreements(self, found: Marks) -> Iterator[str]:
         """Every item whose mark is another than it must be, in words."""
         for mark in found.marks:
@@ -70,8 +78,7 @@ def names(count: int) -> list[str]:
 
 def students(assignment: Assignment, count: int) -> list[Student]:
     """A class; every fifth is all right, the others have made what students make."""
-    kinds = ("right", "mixed", "wrong", "unfinished", "mutated")
-    return [student(assignment, name, kinds[place % len(kinds)]) for place, name in enumerate(names(count))]
+    return [student(assignment, name, KINDS[place % len(KINDS)]) for place, name in enumerate(names(count))]
 
 
 def student(assignment: Assignment, name: str, kind: str) -> Student:
@@ -82,8 +89,9 @@ def student(assignment: Assignment, name: str, kind: str) -> Student:
         if kind == "unfinished" and rng.random() < 0.4:
             right = True
         if item.kind in makers:
-            source, truth = makers[item.kind](item, assignment, made, right, rng)
-            made.answers[item.id], made.truth[item.id] = source, truth
+            place = {"function": f"write-{item.asks}", "bug": f"counterexample-{item.asks}", "verdict": "fill-verdict"}
+            source, made.truth[item.id] = makers[item.kind](item, assignment, made, right, rng)
+            made.answers[place[item.kind]] = source
         else:
             made.answers[item.id] = f"What {name} thinks of it, in a sentence or two."
     return made
@@ -98,19 +106,22 @@ def _function(item: Item, _: Assignment, made: Student, right: bool | None, rng:
         return f"def {name}(*args):\n    {STUB}", NONE
     if not right and made.kind == "mutated":
         return mutated(name, rng)
-    attempt = rng.choice(attempts(name, right=bool(right)))
-    source = "\n\n".join([*solved(attempt), enclosed(attempt, name)])
-    return source, ALL if right else NOT_ALL
+    return enclosed(rng.choice(alone(name, bool(right))), name), ALL if right else NOT_ALL
+
+
+def alone(name: str, right: bool) -> list[Callable]:
+    """Attempts that use no other exercise, which this student may have got wrong."""
+    return [attempt for attempt in attempts(name, right) if not OTHERS.search(inspect.getsource(attempt))]
 
 
 def mutated(name: str, rng: random.Random) -> Made:
     """A right attempt with one small change, by which it is no longer right."""
-    attempt = rng.choice(attempts(name, right=True))
+    attempt = rng.choice(alone(name, right=True))
     changes = list(mutants(attempt))
     place = rng.choice([n for n, (_, wrong) in enumerate(changes) if verdict(wrong, name).status != "passed"])
     _, source = list(sources(attempt))[place]
     body = textwrap.indent(f"{module(attempt)}\n\n{source}\nreturn {attempt.__name__}", "    ")
-    return "\n\n".join([*solved(attempt), f"def make():\n{body}\n\n{name} = make()"]), NOT_ALL
+    return f"def make():\n{body}\n\n{name} = make()", NOT_ALL
 
 
 def _bug(item: Item, assignment: Assignment, made: Student, right: bool | None, rng: random.Random) -> Made:
@@ -160,5 +171,5 @@ def hand_in(blank: NotebookNode, assignment: Assignment, count: int, folder: Pat
     folder.mkdir(parents=True, exist_ok=True)
     whole = students(assignment, count)
     for made in whole:
-        nbformat.write(filled(blank, made), folder / f"{made.id}.ipynb")
+        nbformat.write(filled(blank, made), made.file(folder))
     return whole
