@@ -167,3 +167,21 @@ def test_nbgrader_of_its_own_gives_the_same(course, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert points(folder, "wrong") == before
+
+
+def test_tables_are_complete_once_a_person_has_read_everything(course, monkeypatch):
+    """With what written answers brought, less the share for being late."""
+    folder, inbox, _ = course
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "") as book:
+        for submission in book.assignment_submissions("01"):
+            for own in (own for notebook in submission.notebooks for own in notebook.grades if own.needs_manual_grade):
+                own.manual_score, own.needs_manual_grade = 1.0, False
+        book.db.commit()
+    monkeypatch.setattr(Course, "feedback", lambda self, student: "")
+    assert grade.main([str(inbox)]) == 0
+    table = pd.read_csv(folder / "grades" / "01" / "canvas.csv", dtype={"homework_01": float}).set_index("Student")
+    items = points(folder, "grüße jörg")
+    machine = sum(filter(None, items.values()))
+    by_person = sum(score is None for score in items.values())
+    assert table["homework_01"]["grüße jörg"] == pytest.approx(0.8 * (machine + by_person))
+    assert not (folder / "grades" / "01" / "canvas-incomplete.csv").exists()
