@@ -11,6 +11,7 @@ PARTS = {  # caption in the book's list of pages: file of the repository and its
     "Results": {"data/results/README.md": "results", "data/results/plan.md": "plan", "data/README.md": "data"},
     "The project": {
         "TROUBLESHOOTING.md": "troubleshooting",
+        "TEACHING.md": "teaching",
         "helpers/README.md": "code",
         "CONTRIBUTING.md": "contributing",
         "CHANGELOG.md": "changelog",
