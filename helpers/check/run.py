@@ -58,7 +58,7 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
             _counting() as counted,
             _listening(output),
             torch.enable_grad(),
-            limited(),
+            limited(SECONDS),
             _watching(watched, allowed) as used,
         ):
             value = _called(attempt, given)
@@ -125,8 +125,8 @@ def plain(value: object) -> object:
 
 
 @contextlib.contextmanager
-def limited() -> Iterator[None]:
-    """Stop what works longer than `SECONDS`, or takes longer than `PATIENCE`, where that is possible."""
+def limited(seconds: float) -> Iterator[None]:
+    """Stop what works longer than that, or takes longer than `PATIENCE`, where that is possible."""
     if not can_stop():
         yield
         return
@@ -134,7 +134,7 @@ def limited() -> Iterator[None]:
     worked, began = time.thread_time(), time.monotonic()
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if time.thread_time() - worked < SECONDS and time.monotonic() - began < PATIENCE:
+        if time.thread_time() - worked < seconds and time.monotonic() - began < PATIENCE:
             return
         sys.settrace(lambda *_: None)
         while frame is not None and frame.f_globals is not globals():  # the attempt's own frames

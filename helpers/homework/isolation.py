@@ -94,8 +94,10 @@ def _little_world(root: str, hidden: Iterable[str]) -> None:
     """A root of its own with nothing in it but Python and the system's libraries, all read-only, and a small /tmp."""
     _libc("mount", None, "/", None, RECURSIVE | PRIVATE, None)
     _libc("mount", "tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=1m,nr_inodes=4096,mode=755")
-    os.makedirs(root + "/tmp")
-    _libc("mount", "tmpfs", root + "/tmp", "tmpfs", NO_SUID | NO_DEVICES, f"size={2 * FILE},nr_inodes=1024,mode=1777")
+    for path in ("/tmp", "/dev/shm"):
+        os.makedirs(root + path)
+        size = f"size={2 * FILE},nr_inodes=1024,mode=1777"
+        _libc("mount", "tmpfs", root + path, "tmpfs", NO_SUID | NO_DEVICES, size)
     for path in _bound():
         _bind(path, root)
     for path in DEVICES:

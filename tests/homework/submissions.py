@@ -53,6 +53,8 @@ def module(attempt: Callable) -> str:
     """The whole file that an attempt stands in, without what makes a bank of it."""
     source = inspect.getsource(inspect.getmodule(attempt))
     source = re.sub(r"^@(right|wrong)\(.*\)\n", "", source, flags=re.M)
+    if "lfilter" not in inspect.getsource(attempt):  # scipy takes longer to load than all else
+        source = re.sub(r"^from scipy.*\n", "", source, flags=re.M)
     return re.sub(r"^from \. import .*\n", "", source, flags=re.M)
 
 

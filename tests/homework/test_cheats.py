@@ -231,7 +231,9 @@ def linear_attention(q, k, v):
 
 @pytest.mark.parametrize("what", REACHES)
 def test_nothing_is_in_reach(what, tmp_path, monkeypatch):
-    """Each would earn all points where it is; see test_sandbox.py for systems that can't stop it."""
+    """Each would earn all points where it is."""
+    if sandbox.isolation().startswith("Not stopped here"):
+        pytest.skip(sandbox.isolation())
     monkeypatch.setenv("COURSE_HOMEWORK", str(settings.folder()))
     with socket.create_server(("127.0.0.1", 0)) as server:
         facts = {"folder": str(settings.folder()), "key": KEY, "pid": os.getpid(), "port": server.getsockname()[1]}
@@ -297,7 +299,8 @@ def test_what_ends_the_process_in_a_cell_costs_that_cell_only(end, tmp_path):
 
 @pytest.mark.parametrize("loop", ENDLESS)
 def test_a_loop_without_end_costs_a_cell_or_a_call(loop, tmp_path):
-    where = {"stubborn": "def softmax_attention(q, k, v):\n" + indented(ENDLESS[loop])}.get(loop, ENDLESS[loop])
+    in_a_call = f"def softmax_attention(q, k, v):\n{indented(ENDLESS[loop])}"
+    where = ENDLESS[loop] if loop in ("in the open", "many at a time") else in_a_call
     path = notebook(tmp_path / "a.ipynb", [where, HONEST])
     found = marks.of(path, STUDENT, assignment("01", *functions("softmax_attention", NAME)), KEY)
     assert [mark.points for mark in found.marks] == [0.0, 10.0], found
@@ -377,3 +380,19 @@ def test_an_object_in_place_of_a_verdict_says_nothing(tmp_path):
     item = Item("verdict", "verdict", 24.0, "The table", "")
     found = marks.of(notebook(tmp_path / "a.ipynb", [cheat]), STUDENT, assignment("01", item), KEY)
     assert (found.marks[0].status, found.marks[0].points) == ("not attempted", 0.0)
+
+
+NOT_STOPPED = {
+    "a function from the course's public solutions": HONEST,
+    "torch's own, with nobody to see it": """
+import sys, torch
+def softmax_attention(q, k, v):
+    sys.setprofile(None)
+    return torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]""",
+}
+
+
+@pytest.mark.parametrize(("what", "name"), [*zip(NOT_STOPPED, (NAME, "softmax_attention"), strict=True)])
+def test_what_is_not_stopped_and_why_functions_count_so_little(what, name, tmp_path):
+    """Right values are right values, wherever they come from. The guide says so; a change here must change it too."""
+    assert graded(tmp_path, NOT_STOPPED[what], name=name).marks[0].points == 10.0

@@ -51,7 +51,6 @@ STYLES = {
     "a stub before": lambda cells: [f"def {name}(*args):\n    raise NotImplementedError" for name in FIRST] + cells,
     "a stub that is tried": lambda cells: ["def tried(q):\n    raise NotImplementedError\ntried(1)", *cells],
     "a cell that crashes": lambda cells: [cells[0], "1 / 0", "x = [", *cells[1:], "undefined"],
-    "a cell that is very slow": lambda cells: [*cells, "while True:\n    pass"],
     "a cell that ends Python": lambda cells: [cells[0], "import os\nos._exit(0)", *cells[1:]],
     "the course, checks and figures": lambda cells: [
         "%matplotlib inline\n!pip install this\nfrom helpers import attention\nfrom helpers.check import *\n"
@@ -116,8 +115,11 @@ def linear_attention(q, k, v, scale=1.0):
     return Part((q @ k.T).tril() @ v * scale).x""",
     "figures and tables": """
 import matplotlib.pyplot as plt, ipywidgets, pandas
+from tqdm.auto import tqdm
 plt.plot([1, 2])
 plt.show()
+for _ in tqdm(range(3)):
+    pass
 ipywidgets.IntSlider()
 def linear_attention(q, k, v):
     return (q @ k.T).tril() @ v""",

@@ -207,8 +207,9 @@ ALL = "A submission has no network, sees no other process, and no file but Pytho
 NONE = "Not stopped here, but by a container around the grader: a submission's use of network, processes, files."
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="there are no namespaces here")
 def test_marks_are_the_same_however_much_the_system_can_stop(tmp_path):
+    if shutil.which("unshare") is None or sandbox.isolation() != ALL:
+        pytest.skip(sandbox.isolation())
     told, here = graded_by(tmp_path=tmp_path)
     assert [mark.points for one in here for mark in one.marks] == [10, 0] * 5 + [3.33, 0]
     assert told == ALL
