@@ -9,7 +9,10 @@ import hashlib
 import html
 import json
 import os
+import re
+import shutil
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,9 +39,9 @@ release.configure(get_config())  # noqa: F821
 """
 YEAR_ZERO = (1980, 1, 1, 0, 0, 0)  # of every file in an archive: the same content makes the same bytes
 NEXT = """
-Next: give students release/homework_NN.zip; they hand in homework_NN.ipynb. Points and dates: {yaml}, then again.
-Keep {key} to yourself until the deadline: with it every mark can be given again.
-Then: python -m helpers grade FOLDER"""
+All in {folder}. For you: homework.yaml (points, dates: change them, then run this again), source, rubrics, otter.
+Next: give students release/homework_NN.zip; they hand in homework_NN.ipynb. Then: python -m helpers grade FOLDER
+Keep the file `key` to yourself until the deadline: with it every mark can be given again."""
 
 SHEET = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Homework {name}</title>
@@ -68,14 +71,12 @@ def main(names: list[str]) -> int:
     """Make the homework of these notebooks, or of all."""
     _first_time()
     known = settings.load()
-    asked = [known.assignment(name) for name in names] or known.assignments
+    asked = [known.assignment(name.zfill(2)) for name in names] or known.assignments
     settings.key()
     for assignment in asked:
         archive = made(assignment)
-        size = archive.stat().st_size / 1000
-        print(f"{assignment.notebook_name}  {assignment.points:g} points, {_counted(assignment)}, {_due(assignment)}")
-        print(f"  students {archive} ({size:.0f} kB)")
-    print(NEXT.format(yaml=settings.folder() / "homework.yaml", key=settings.folder() / "key"))
+        print(f"release/{archive.name} ({archive.stat().st_size / 1000:.0f} kB): {_told(assignment)}")
+    print(NEXT.format(folder=settings.folder()))
     return 0
 
 
@@ -90,26 +91,42 @@ def _first_time() -> None:
                 print(f"{file} is new: what counts, for how much and until when. Change it, and run this again.")
 
 
-def _counted(assignment: Assignment) -> str:
-    counts = {kind: sum(item.kind == kind for item in assignment.items) for kind in notebook.KINDS}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-
-
-def _due(assignment: Assignment) -> str:
-    return f"due {assignment.due:%Y-%m-%d %H:%M}" if assignment.due else "no date"
+def _told(assignment: Assignment) -> str:
+    """Points, date and what there is, in one line."""
+    counts = {many: sum(item.kind == kind for item in assignment.items) for kind, many in notebook.KINDS.items()}
+    parts = [many if many.startswith("a ") else f"{count} {many}" for many, count in counts.items() if count]
+    due = f"due {assignment.due:%Y-%m-%d %H:%M}" if assignment.due else "no date"
+    return f"{assignment.points:g} points, {due}; {', '.join(parts)}"
 
 
 def made(assignment: Assignment) -> Path:
     """Write all that an assignment needs; the students' archive."""
     name, root = assignment.name, settings.folder()
-    _source(assignment)
-    _generate(assignment)
+    with _put_back(root / "source" / name, root / "release" / name):
+        _source(assignment)
+        _generate(assignment)
     files = {file.name: file.read_bytes() for file in (root / "release" / name).iterdir() if file.is_file()}
     files["start_here.html"] = sheet(assignment).encode()
     with cache.whole(root / "rubrics" / f"{assignment.notebook_name}.md") as scratch:
         scratch.write_text(questions.sheet(name), encoding="utf-8")
     write(root / "otter" / f"{assignment.notebook_name}.zip", with_otter.autograder(assignment))
     return write(root / "release" / f"{assignment.notebook_name}.zip", files)
+
+
+@contextmanager
+def _put_back(*folders: Path) -> Iterator[None]:
+    """Where what is inside fails, the folders are as they were: nbgrader deletes what it could not make anew."""
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = {folder: Path(scratch, str(place)) for place, folder in enumerate(folders) if folder.exists()}
+        for folder, copy in kept.items():
+            shutil.copytree(folder, copy)
+        try:
+            yield
+        except BaseException:
+            for folder, copy in kept.items():
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.copytree(copy, folder)
+            raise
 
 
 def _source(assignment: Assignment) -> None:
@@ -169,10 +186,10 @@ def _generate(assignment: Assignment) -> None:
         try:
             converter.start()
         except NbGraderException as error:
-            reason = next((line for line in reversed(lines) if "rror" in line or "Cannot" in line), str(error))
+            reason = next((line for line in reversed(lines) if re.match(r"\w+(Error|Exception): ", line)), str(error))
             raise CourseError(
                 f"nbgrader could not make homework {assignment.name}: {reason}\n"
-                "Once marks are given, what counts can't change any more. Before that: delete gradebook.db, try again."
+                "Once something is graded, points and dates can change, and what is asked can't: take that back."
             ) from error
 
 

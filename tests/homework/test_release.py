@@ -14,6 +14,8 @@ import jupytext
 import nbformat
 import pytest
 import torch
+from nbgrader.converters import GenerateAssignment
+from nbgrader.converters.base import NbGraderException
 
 from helpers.check import EXERCISES
 from helpers.homework import allowed, bugs, bundle, draws, examples, notebook, questions, release, settings, student
@@ -237,6 +239,19 @@ def test_what_breaks_off_leaves_the_old_archives(course, monkeypatch):
         release.write(archive(course, "01"), {"a": b""})
     assert {file: file.read_bytes() for file in course.glob("*/*.zip")} == before
     assert list(course.rglob(".unfinished*")) == []
+
+
+def test_what_nbgrader_cannot_make_leaves_the_old_release(course, monkeypatch):
+    def broken(self):
+        shutil.rmtree(course / "release" / "03")
+        self.log.error("Traceback\nRuntimeError: Cannot add or remove cells")
+        raise NbGraderException("See above")
+
+    before = {file: file.read_bytes() for file in course.glob("*/03/*")}
+    monkeypatch.setattr(GenerateAssignment, "start", broken)
+    with pytest.raises(CourseError, match="Cannot add or remove cells"):
+        release.main(["3"])
+    assert {file: file.read_bytes() for file in course.glob("*/03/*")} == before
 
 
 def test_an_unknown_notebook_is_told_what_there_is(course):
