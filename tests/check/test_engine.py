@@ -488,8 +488,10 @@ def test_salted_claims_draw_other_inputs_and_the_same_again():
         first, again = seen(), seen()
     with seeds.salted("two"):
         second = seen()
-    assert torch.equal(plain, seen()) and torch.equal(first, again)
-    assert not torch.equal(plain, first) and not torch.equal(first, second)
+    assert torch.equal(plain, seen())
+    assert torch.equal(first, again)
+    assert not torch.equal(plain, first)
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("name", engine.EXERCISES)
