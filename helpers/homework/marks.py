@@ -25,6 +25,7 @@ from helpers.homework.settings import Assignment, Item
 
 SIZE, CELLS, TEXT = 20_000_000, 500, 5000  # bytes of a notebook, its code cells, characters of an answer
 NO_FUNCTION = "There is no function called `{}` in the notebook."
+NO_ANSWER = "Not attempted: `raise NotImplementedError` stands where the answer would be."
 LETTERS = "ABCDEFGH"
 
 
@@ -224,7 +225,7 @@ def _function(item: Item, asked: Asked) -> Mark:
         if found.status == "passed":
             return _machine(item, of, of, "passed", found.message)
         if found.status == "not attempted":
-            return _machine(item, 0, of, "not attempted", found.message)
+            return _machine(item, 0, of, "not attempted", NO_ANSWER)
         if found.status == "crashed" and not isinstance(found.error, Crashed):  # here, not there: no student's fault
             raise found.error
         held, _ = engine.credit(exercise, attempt.again())
@@ -244,7 +245,7 @@ def _bug(item: Item, asked: Asked) -> Mark:
     except LookupError:
         return _machine(item, 0, 1, "not attempted", NO_FUNCTION.format(name))
     except NotImplementedError:
-        return _machine(item, 0, 1, "not attempted", engine.NOT_ATTEMPTED)
+        return _machine(item, 0, 1, "not attempted", NO_ANSWER)
     except Crashed as crashed:
         return _machine(item, 0, 1, "crashed", str(crashed))
     exposed = bugs.exposes(bug, inputs)
@@ -252,24 +253,30 @@ def _bug(item: Item, asked: Asked) -> Mark:
 
 
 def _verdict(item: Item, asked: Asked) -> Mark:
-    """By the key of this student's table: an unanswered sentence is neither right nor wrong, two right ones a part."""
+    """By the key of this student's table: a right sentence earns a part, a wrong one takes one, an open one neither."""
     try:
         given = asked.submission.read("verdict")
     except LookupError:
         given = None
     answers = {letter: given.get(letter) for letter in LETTERS} if isinstance(given, Mapping) else {}
     answers = {letter: answer for letter, answer in answers.items() if isinstance(answer, bool)}
-    of = len(LETTERS) // 2
+    of = len(LETTERS)
     if not answers:
         return _machine(item, 0, of, "not attempted", "`verdict` answers nothing: True or False for each letter.")
     table = tables.table(asked.assignment.term, asked.assignment.name, asked.student)
     right, why = allowed.key(table), allowed.why(table)
     wrong = [letter for letter in answers if answers[letter] != right[letter]]
-    held = max(0, len(answers) - 2 * len(wrong)) // 2
+    held = max(0, len(answers) - 2 * len(wrong))
     status = "passed" if held == of else "partly" if held else "failed"
-    open_ = f" Not answered: {', '.join(sorted(set(LETTERS) - set(answers)))}." if len(answers) < len(LETTERS) else ""
-    told = " ".join(f"{letter}: {why[letter]}" for letter in wrong) or "Nothing that was answered is wrong."
-    return _machine(item, held, of, status, told + open_)
+    told = " ".join([_counted(answers, wrong), *(f"{letter}: {why[letter]}" for letter in wrong)])
+    return _machine(item, held, of, status, told)
+
+
+def _counted(answers: Mapping[str, bool], wrong: list[str]) -> str:
+    """How many sentences are right, wrong and open, and which of them are open."""
+    left = [letter for letter in LETTERS if letter not in answers]
+    open_ = f"{len(left)} open" + (f" ({', '.join(left)})" if left else "")
+    return f"{len(answers) - len(wrong)} right, {len(wrong)} wrong, {open_}."
 
 
 def _written(item: Item, asked: Asked) -> Mark:

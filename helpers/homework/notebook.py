@@ -37,15 +37,16 @@ checks are help for you; changing or deleting them changes nothing. The course's
 homework is graded. *Predictions* in the course's notebooks are never marked.{late}"""
 
 ABOUT = {
-    "function": "few, because an assistant writes such lines in a second and the course's own solutions are public. "
-    "They are run on inputs that you don't see; every claim that holds earns its part.",
+    "function": "they count little, because the course's own solutions are public. They are run on inputs that you "
+    "don't see; every claim that holds earns its part.",
     "bug": "you get wrong functions, and find inputs that expose them. Graded by running the wrong function and the "
     "right one on what your `counterexample` returns.",
-    "verdict": "which of eight sentences does a table of results allow? Two right answers earn a quarter; each wrong "
-    "one takes a right one away. *None* (no answer) costs nothing.",
+    "verdict": "which of eight sentences does a table of results allow? Each right answer earns an eighth, each wrong "
+    "one takes an eighth away (never below 0), *None* (no answer) does neither. Six right, one wrong, one *None*: "
+    "five eighths.",
     "written": "one sentence or one paragraph each. A person reads them.",
 }
-LATE = "\n\n*Late*: each day that has begun costs {late:.0%} of the points."
+LATE = "\n\n*Late*: each day late, or part of one, costs {late:.0%} of the points."
 
 FUNCTION = """**Exercise {number} · `{name}`** ({points:g} points, about {minutes} minutes)
 
@@ -68,7 +69,7 @@ WHY = """**Why?** One sentence: what is wrong with the function, and what do you
 TABLE = """## Which sentences does the table allow?
 
 Read the table, then each sentence on its own. **True**: whoever knows only this table may write the sentence.
-**False**: not. ({points})"""
+**False**: the table alone does not allow it, even if it may be true. ({points})"""
 
 PARAGRAPH = """**In one paragraph.** What does this table show, what does it not show, and which one measurement would
 you ask for next? ({points:g} points)"""

@@ -207,7 +207,7 @@ def _findable() -> Iterator[None]:
 def sheet(assignment: Assignment) -> str:
     """One page for students: what counts, until when, and how to start."""
     rows = "\n".join(f"<tr><td>{html.escape(item.title)}<td>{item.points:g}</tr>" for item in assignment.items)
-    late = f" Each day late that has begun costs {assignment.late:.0%} of the points." if assignment.late else ""
+    late = f" Each day late, or part of one, costs {assignment.late:.0%} of the points." if assignment.late else ""
     return SHEET.format(
         name=assignment.name,
         title=html.escape(assignment.title),

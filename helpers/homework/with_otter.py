@@ -106,4 +106,4 @@ def parts(item: Item) -> int:
     """How many parts an item has; marks.of counts the same."""
     if item.kind == "function":
         return engine.worth(item.asks)
-    return len(LETTERS) // 2 if item.kind == "verdict" else 1
+    return len(LETTERS) if item.kind == "verdict" else 1

@@ -151,7 +151,7 @@ def _verdict(_: Item, assignment: Assignment, made: Student, right: bool | None,
     wrong = set(rng.sample(sorted(key), 0 if right else rng.randint(1, 8)))
     open_ = set() if right else set(rng.sample(sorted(key), rng.randint(0, 2)))
     answers = {letter: None if letter in open_ else allows != (letter in wrong) for letter, allows in key.items()}
-    share = max(0, 8 - len(open_ | wrong) - len(wrong - open_)) // 2 / 4
+    share = max(0, 8 - len(open_ | wrong) - len(wrong - open_)) / 8
     return f"verdict = {answers}", Truth(share, share)
 
 

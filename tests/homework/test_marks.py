@@ -220,11 +220,12 @@ TRUTH = allowed.key(tables.table(TERM, "01", STUDENT))
 @pytest.mark.parametrize(
     ("answers", "held", "status"),
     [
-        (TRUTH, 4, "passed"),
+        (TRUTH, 8, "passed"),
         ({letter: not truth for letter, truth in TRUTH.items()}, 0, "failed"),
-        (TRUTH | {"A": not TRUTH["A"]}, 3, "partly"),
-        (TRUTH | {"A": None, "B": None}, 3, "partly"),
-        (dict.fromkeys(TRUTH, True), max(0, 2 * sum(TRUTH.values()) - 8) // 2, None),
+        (TRUTH | {"A": not TRUTH["A"]}, 6, "partly"),
+        (TRUTH | {"A": None}, 7, "partly"),
+        (TRUTH | {"A": None, "B": not TRUTH["B"]}, 5, "partly"),
+        (dict.fromkeys(TRUTH, True), max(0, 2 * sum(TRUTH.values()) - 8), None),
         (dict.fromkeys(TRUTH), 0, "not attempted"),
         (dict.fromkeys(TRUTH, "True"), 0, "not attempted"),
         ({}, 0, "not attempted"),
@@ -234,8 +235,23 @@ TRUTH = allowed.key(tables.table(TERM, "01", STUDENT))
 def test_right_sentences_earn_and_wrong_ones_take(answers, held, status, tmp_path):
     path = notebook(tmp_path / "a.ipynb", [f"verdict = {answers!r}"])
     (mark,) = marks.of(path, STUDENT, assignment("01", VERDICT), KEY).marks
-    assert (mark.held, mark.points) == (held, 6.0 * held)
+    assert (mark.held, mark.of, mark.points) == (held, 8, 3.0 * held)
     assert status in (None, mark.status)
+
+
+def test_a_page_says_how_many_are_right_wrong_and_open(tmp_path):
+    path = notebook(tmp_path / "a.ipynb", [f"verdict = {TRUTH | {'C': None, 'F': None, 'G': not TRUTH['G']}}"])
+    (mark,) = marks.of(path, STUDENT, assignment("01", VERDICT), KEY).marks
+    assert mark.message.startswith("5 right, 1 wrong, 2 open (C, F). G: ")
+
+
+def test_what_was_not_attempted_is_told_without_orders(tmp_path):
+    """The page is read after the deadline."""
+    code = [f"def {name}(*args):\n    raise NotImplementedError" for name in ("linear_attention", "counterexample_2")]
+    found = marks.of(
+        notebook(tmp_path / "a.ipynb", code), STUDENT, assignment("01", HUNT, *functions("linear_attention")), KEY
+    )
+    assert {mark.message for mark in found.marks} == {marks.NO_ANSWER}
 
 
 def test_another_homework_or_term_and_another_student_are_flagged(tmp_path):

@@ -121,6 +121,8 @@ def test_a_bundle_is_small_and_says_what_counts(course, capsys):
     named = [cell.metadata.nbgrader for cell in nbformat.reads(found["homework_02.ipynb"], 4).cells if cell.metadata]
     graded = {about.grade_id: about.points for about in named if about.grade}
     assert graded == {item.id: item.points for item in assignment.items}
+    for rule in ("earns an eighth", "takes an eighth away", "Six right, one wrong, one *None*: five eighths"):
+        assert rule in cells(found["homework_02.ipynb"])[0]
 
 
 def test_two_runs_give_the_same_bytes(course, tmp_path, monkeypatch):
