@@ -229,6 +229,12 @@ def about(made: NotebookNode) -> dict[str, str]:
     return said | {key: str(kept[key]) for key in ("name", "term") if key in kept}
 
 
+def points(made: NotebookNode) -> dict[str, float]:
+    """Each item's points, as the release wrote them."""
+    own = [cell.metadata.get("nbgrader", {}) for cell in made.cells]
+    return {about["grade_id"]: float(about["points"]) for about in own if about.get("grade") and "points" in about}
+
+
 def _assignment(
     entry: Entry, named: Assignment | None, said: dict[str, str], known: dict[str, Assignment]
 ) -> Assignment:

@@ -119,9 +119,7 @@ def _released(homework: Assignment, file: Path) -> Assignment:
     """The homework with the term and the points that the notebook was released with: a student has no homework.yaml."""
     made = nbformat.read(file, 4)
     titles = {item.id: item.title for item in homework.items}
-    about = [cell.metadata.get("nbgrader", {}) for cell in made.cells]
-    points = {own["grade_id"]: float(own["points"]) for own in about if own.get("grade") and "points" in own}
-    items = tuple(_item(id, worth, titles.get(id, id)) for id, worth in points.items())
+    items = tuple(_item(id, worth, titles.get(id, id)) for id, worth in collect.points(made).items())
     return replace(homework, term=collect.about(made).get("term", homework.term), items=items or homework.items)
 
 

@@ -11,7 +11,8 @@ from datetime import UTC
 from glob import escape
 from pathlib import Path
 
-from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
+import nbformat
+from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import BaseConverter, NbGraderException
@@ -19,9 +20,9 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from helpers.homework import settings
-from helpers.homework.collect import Submission
+from helpers.homework.collect import Submission, points
 from helpers.homework.settings import Assignment
-from helpers.homework.with_nbgrader import configure, penalty, quiet, stamp, submitted
+from helpers.homework.with_nbgrader import agreed, configure, penalty, quiet, stamp, submitted
 from helpers.support import CourseError, cache, sha256
 
 
@@ -41,7 +42,7 @@ class Course:
         return Gradebook(CourseDirectory(config=self.config()).db_url, "")
 
     def ready(self) -> None:
-        """Raises CourseError unless the assignment was made here; the gradebook then has its date."""
+        """Raises CourseError unless the assignment was made here, as it is now; the gradebook then has its date."""
         name, due = self.assignment.name, self.assignment.due
         absent = CourseError(
             f"Homework {name} is not in the gradebook in {settings.folder()}: it was not made there.\n"
@@ -56,6 +57,7 @@ class Course:
                 raise absent from None
             utc = due.astimezone(UTC).replace(tzinfo=None) if due else None
             book.update_or_create_assignment(name, duedate=utc)
+        agreed(self.assignment)
 
     def collect(self, submissions: Iterable[Submission], extracted: Path) -> None:
         """nbgrader's zip_collect, from what `collect` found: into submitted/STUDENT/ASSIGNMENT, with the time."""
@@ -86,7 +88,30 @@ class Course:
 
     def grade(self, student: str) -> str:
         """nbgrader's autograde of one submission; what went wrong, or nothing."""
-        return self._run(Autograde, student)
+        with self.gradebook() as book:
+            given = self._grades(book, student)
+            before = {id: about for id, (own, about) in given.items() if _confirmed(own)}
+        problem = self._run(Autograde, student)
+        with self.gradebook() as book:
+            for id, (own, about) in self._grades(book, student).items():
+                if before.get(id) == about:  # nbgrader asks for every point that a person gave once more
+                    own.needs_manual_grade = False
+            book.db.commit()
+        return problem
+
+    def _grades(self, book: Gradebook, student: str) -> dict[str, tuple[Grade, tuple]]:
+        """Each grade by its item, with what it is about: the answer, its points, who the tasks were drawn for."""
+        name = self.assignment.notebook_name
+        course = CourseDirectory(config=self.config())
+        done = Path(course.format_path(course.autograded_directory, student, self.assignment.name)) / f"{name}.ipynb"
+        try:
+            made = nbformat.read(done, 4)
+            grades = book.find_submission_notebook(name, self.assignment.name, student).grades
+        except (OSError, ValueError, MissingEntry):
+            return {}
+        answers = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in made.cells}
+        worth, drawn = points(made), made.metadata.get("drawn")
+        return {own.name: (own, (answers.get(own.name), worth.get(own.name), drawn, own.auto_score)) for own in grades}
 
     def feedback(self, student: str) -> str:
         """nbgrader's page for one student; what went wrong, or nothing."""
@@ -146,6 +171,10 @@ class Course:
         """What the gradebook has for each student."""
         with self.gradebook() as book:
             return {submission.student_id: _result(submission) for submission in self.submissions(book)}
+
+
+def _confirmed(grade: Grade) -> bool:
+    return grade.manual_score is not None and not grade.needs_manual_grade
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 from helpers.homework import kept, lms, settings
-from helpers.homework.collect import drawn
+from helpers.homework.collect import about, drawn, points
 from helpers.homework.marks import Mark
 from helpers.homework.settings import Assignment
-from helpers.support import cache
+from helpers.support import CourseError, cache
 
 SIGNS = {"passed": "✓ passed", "partly": "partly right", "failed": "✗ failed", "crashed": "✗ crashed"}
 PUT_BACK = "\n\n*(This cell was missing and was put back. The answer may be elsewhere in the notebook.)*"
@@ -105,16 +105,31 @@ class GradeByClaims(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         where, course = resources["nbgrader"], self.parent.parent.coursedir
         assignment = settings.load().assignment(where["assignment"])
+        agreed(assignment)
         handed_in = Path(course.format_path(course.submitted_directory, where["student"], where["assignment"]))
         job = submitted(handed_in / f"{where['notebook']}.ipynb", where["student"], assignment)
         marks = kept.of(*job)
         by_item = {mark.item: mark for mark in marks.marks}
         for cell in nb.cells:
-            about = cell.metadata.get("nbgrader", {})
-            if cell.cell_type == "code" and about.get("grade") and not about.get("solution"):
-                cell.outputs = written(by_item[about["grade_id"]], float(about["points"]))
-        nb.metadata["graded"] = stamp(job, handed_in)
+            own = cell.metadata.get("nbgrader", {})
+            if cell.cell_type == "code" and own.get("grade") and not own.get("solution"):
+                cell.outputs = written(by_item[own["grade_id"]], float(own["points"]))
+        nb.metadata["graded"], nb.metadata["drawn"] = stamp(job, handed_in), job[1]
         return nb, resources
+
+
+def agreed(assignment: Assignment) -> None:
+    """Raises CourseError where the release has other points than homework.yaml: nbgrader would mix the two for good."""
+    file = settings.folder() / "release" / assignment.name / f"{assignment.notebook_name}.ipynb"
+    made = nbformat.read(file, 4) if file.exists() else nbformat.v4.new_notebook()
+    now, then = {item.id: item.points for item in assignment.items}, points(made)
+    term = about(made).get("term", assignment.term)
+    other = [id for id in now | then if now.get(id) != then.get(id)] + ["term"] * (term != assignment.term)
+    if other:
+        raise CourseError(
+            f"Homework {assignment.name} was made by another homework.yaml than this: {', '.join(other)} differ.\n"
+            f"Run: python -m helpers homework {assignment.name}; it says so where a change comes too late. Then grade."
+        )
 
 
 def written(mark: Mark, most: float) -> list[NotebookNode]:
@@ -138,9 +153,8 @@ def submitted(file: Path, student: str, assignment: Assignment) -> kept.Job:
 
 def stamp(job: kept.Job, handed_in: Path) -> str:
     """What nbgrader's own part of the grading depends on."""
-    when, (_, _, assignment, _) = handed_in / "timestamp.txt", job
-    late = (when.read_text() if when.exists() else "", str(assignment.due), assignment.late)
-    return cache.digest(kept.name(*job), late)
+    when = handed_in / "timestamp.txt"
+    return cache.digest(kept.name(*job), when.read_text() if when.exists() else "")
 
 
 class LateByDay(LateSubmissionPlugin):

@@ -11,12 +11,12 @@ import sys
 import nbformat
 import pandas as pd
 import pytest
-from handed_in import FORGED, LAST, NO_MASK, RIGHT, answered, id_of, made, write
+from handed_in import FORGED, LAST, NO_MASK, RIGHT, YAML, answered, id_of, made, write
 from nbgrader.api import Gradebook
 
-from helpers.homework import grade, kept, settings, with_nbgrader
+from helpers.homework import grade, kept, release, settings, with_nbgrader
 from helpers.homework.gradebook import Course
-from helpers.support import ROOT
+from helpers.support import ROOT, CourseError
 
 WHY = {"why_1": "Because the mask is gone.", "paragraph": "It allows little.", "q_1": "Yes.", "q_2": "No."}
 
@@ -28,24 +28,24 @@ def course(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_HOMEWORK", str(folder))
         with contextlib.redirect_stdout(io.StringIO()):
-            release = made(folder)
+            blank = made(folder)
         inbox = folder.parent / "inbox"
-        hand_in(release, inbox)
+        hand_in(blank, inbox)
         told = io.StringIO()
         with contextlib.redirect_stdout(told):
             assert grade.main([str(inbox), "--workers", "2"]) == 0
         yield folder, inbox, told.getvalue()
 
 
-def hand_in(release, inbox):
+def hand_in(blank, inbox):
     """Right, half right, nothing done, hostile, late and with umlauts, and with cells taken out."""
 
     def one(student, code, **texts):
-        return answered(release, student, code, **texts)
+        return answered(blank, student, code, **texts)
 
     write(one("right", RIGHT, **WHY), inbox / "right.ipynb")
     write(one("wrong", NO_MASK), inbox / "wrong.ipynb")
-    write(release, inbox / "empty" / "homework_01.ipynb")
+    write(blank, inbox / "empty" / "homework_01.ipynb")
     write(hostile(one("hostile", FORGED)), inbox / "hostile.ipynb")
     write(one("grüße jörg", RIGHT, **WHY), inbox / "grüße jörg" / "homework_01.ipynb")
     (inbox / "grüße jörg" / "timestamp.txt").write_text("2026-03-03 13:00:00 UTC")
@@ -143,6 +143,26 @@ def test_nothing_is_marked_or_asked_for_again(course, monkeypatch, capsys):
     assert shown == ["right"]
     result = Course(settings.load().assignment("01")).results()["right"]
     assert (result.items["why-1"], result.items["q-1"]) == (0.5, None)
+
+
+def test_other_points_and_dates_ask_for_no_written_answer_again(course, monkeypatch):
+    """But an item of other points is asked for; and nothing is graded while the release has still the former ones."""
+    folder, inbox, _ = course
+    yaml, before = folder / "homework.yaml", points(folder, "right")
+    yaml.write_text(YAML.replace("bugs: 6", "bugs: 8").replace("03-02", "03-03"))
+    with pytest.raises(CourseError, match="bug-1, bug-2 differ"):
+        grade.main([str(inbox)])
+    assert points(folder, "right") == before
+    assert release.main(["01"]) == 0
+    monkeypatch.setattr(Course, "feedback", lambda self, student: "")
+    assert grade.main([str(inbox), "--workers", "2"]) == 0
+    results = Course(settings.load().assignment("01")).results()
+    assert (results["right"].items["why-1"], results["right"].items["q-1"]) == (0.5, None)
+    assert results["grüße jörg"].penalty == pytest.approx(0.1 * sum(filter(None, results["grüße jörg"].items.values())))
+    yaml.write_text(YAML)
+    assert release.main(["01"]) == 0
+    assert grade.main([str(inbox), "--workers", "2"]) == 0
+    assert Course(settings.load().assignment("01")).results()["right"].items["why-1"] == 0.5
 
 
 def test_tables_are_called_incomplete_while_answers_wait(course):
