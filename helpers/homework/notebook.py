@@ -13,7 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.homework import examples, questions
+from helpers.homework import examples, inputs, questions
 from helpers.homework.settings import Assignment, Item
 from helpers.support import ROOT
 
@@ -58,7 +58,11 @@ This function is subtly wrong: on most inputs it gives the right answer. Read it
 ({points})"""
 
 HUNT = '''def counterexample_{number}():
-    """The inputs that expose it, in one tuple: float64 tensors, at most 2,000 numbers."""
+    """The inputs that expose it, in one tuple, in the order in which they stand above the function.
+
+    Tensors of float64: none of them empty, numbers from −{largest:,.0f} to {largest:,.0f}, at most {most:,} in all.
+    Other inputs are plain numbers; what each may be stands behind its name.
+    """
     ### BEGIN SOLUTION
     raise NotImplementedError
     ### END SOLUTION'''
@@ -94,7 +98,7 @@ def made(assignment: Assignment) -> NotebookNode:
 def _cells(assignment: Assignment) -> Iterator[NotebookNode]:
     items = {item.id: item for item in assignment.items}
     yield _text(head(assignment))
-    yield _fill('student = ""  # your student id, as your instructor has it', "student")
+    yield _fill('student = ""  # your student id, exactly as your instructor has it', "student")
     start = f'homework.start("{assignment.name}", "{assignment.term}", student)'  # read again when it is handed in
     yield _code(f"import torch\n\nimport homework\n\n{start}", "start", locked=True)
     functions = [item for item in assignment.items if item.kind == "function"]
@@ -168,9 +172,14 @@ def _asked(exercise: Exercise, chosen: set[str]) -> str:
 
 def _hunt(item: Item, why: Item | None) -> Iterator[NotebookNode]:
     number = item.asks
+    hunt = HUNT.format(number=number, largest=inputs.LARGEST, most=inputs.MOST_NUMBERS)
     yield _text(BUG.format(number=number, points=f"{item.points:g} points"))
     yield _code(f"wrong_{number} = homework.bug({number})", f"show-bug-{number}", locked=True)
-    yield _code(HUNT.format(number=number), f"counterexample-{number}", solution=True)
+    yield _code(
+        hunt,
+        f"counterexample-{number}",
+        solution=True,
+    )
     yield _checked(item, f"homework.compare(wrong_{number}, counterexample_{number}, globals())")
     if why:
         yield from _written(why, WHY.format(points=why.points))

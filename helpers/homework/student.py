@@ -4,22 +4,25 @@ It needs Python and torch only, knows no solution, and marks nothing: it shows w
 to look at your own work. Everything is drawn from your student id, so that you get the same at every start.
 """
 
+import copy
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 if __package__:
-    from . import draws, tables
+    from . import draws, inputs, tables
 else:
     import draws
+    import inputs
     import tables
 
 HERE = Path(__file__).resolve().parent
 BUGS = {file.stem[-2:]: json.loads(file.read_text(encoding="utf-8")) for file in HERE.glob("bugs_??.json")}
 STUB = "○ Not attempted yet: replace the line `raise NotImplementedError`."
+FIRST = "○ Your student id comes first: write it into the first code cell, and run that one and the next."
 NEAR = 2e-6  # relative to the largest number; an example's numbers are written with six digits behind the point
 
 drawn_for: dict[str, str] = {}  # which homework, of which term, and for whom; filled in by `start`
@@ -46,42 +49,48 @@ class Page:
 
 
 def start(name: str, term: str, student: str) -> None:
-    """Say who you are. The cells below need it."""
+    """Say who you are. The cells below need it: everything is drawn from this id, letter by letter."""
     drawn_for.clear()
     if not isinstance(student, str) or not draws.identity(student):
         raise Told('Write your student id into the first code cell, student = "…", and run that cell and this one.')
     drawn_for.update(name=name, term=term, student=student)
-    print(f"Homework {name}, drawn for {draws.identity(student)}.")
+    print(
+        f"Homework {name}, drawn for {draws.identity(student)}.\n"
+        "Compare it with the id that your instructor gave you: with any other spelling you get what is another's, "
+        "and it does not count as yours."
+    )
 
 
 def _drawn() -> tuple[str, str, str]:
     """Term, homework and student."""
-    if not drawn_for:
-        raise Told("Run the first two code cells: they say who you are.")
     return drawn_for["term"], drawn_for["name"], drawn_for["student"]
 
 
-def example(function: Callable, expected: object, **inputs: object) -> None:
-    """Does your function give the expected numbers on this one example?"""
-    found = _tried(function, inputs)
+def example(function: Callable, expected: object, **given: object) -> None:
+    """Does your function give the expected numbers, in the expected form, on this one example?"""
+    found = _tried(function, given)
     if found is None:
         return
-    if wrong := _difference(found, _numbers(expected)):
+    if wrong := _wrong(found, _numbers(expected)):
         raise Told(f"{function.__name__}: {wrong}")
-    print(f"✓ {function.__name__} gives the expected numbers on this example. It is graded on others.")
+    print(f"✓ {function.__name__} gives the expected numbers, in float64, on this example. Grading uses other inputs.")
 
 
-def runs(function: Callable, **inputs: object) -> None:
+def runs(function: Callable, **given: object) -> None:
     """Does your function give an answer on this one example? Right answers can look different here."""
-    found = _tried(function, inputs)
-    if found is not None:
-        print(f"{function.__name__} gives {found}.\nSeveral answers can be right: they are graded by what they do.")
+    found = _tried(function, given)
+    if found is None:
+        return
+    for name, part in found.items() if isinstance(found, Mapping) else (("the result", found),):
+        if wrong := _form(part, name):
+            raise Told(f"{function.__name__}: {wrong}")
+    print(f"{function.__name__} gives {found}.\nSeveral answers can be right: they are graded by what they do.")
 
 
-def _tried(function: Callable, inputs: Mapping[str, object]) -> object:
+def _tried(function: Callable, given: Mapping[str, object]) -> object:
     """What your function answers; None where it is not written yet."""
     try:
-        found = function(*map(_numbers, inputs.values()))
+        found = function(*map(_numbers, given.values()))
     except NotImplementedError:
         print(STUB)
         return None
@@ -100,11 +109,15 @@ def _numbers(value: object) -> object:
     return torch.tensor(value, dtype=torch.float64) if made.is_floating_point() else made
 
 
-def bug(number: int) -> Callable:
+def bug(number: int) -> Callable | None:
     """The wrong function that was drawn for you: shown, and returned, so that you can try it."""
+    if not drawn_for:
+        print(FIRST)
+        return None
     drawn = _bug(number)
-    about = BUGS[_drawn()[1]]["exercises"][drawn["exercise"]]
-    print(f"Exercise {about['number']}, {about['equation']}\nInputs: {about['inputs']}\n\n{drawn['source']}")
+    about = BUGS[drawn_for["name"]]["exercises"][drawn["exercise"]]
+    print(f"Exercise {about['number']}, {about['equation']}\n{about['what']}")
+    print(f"Inputs: {about['inputs']}\n\n{drawn['source']}")
     names: dict = {"torch": torch}
     exec(compile(drawn["source"], f"<bug {number}>", "exec"), names)
     return names[drawn["exercise"]]
@@ -116,39 +129,49 @@ def _bug(number: int) -> dict[str, str]:
     return bank[draws.bugs(term, name, student, list(bank))[number - 1]]
 
 
-def compare(wrong: Callable, inputs: Callable, own: Mapping[str, object]) -> None:
-    """Run the wrong function and your own on your inputs. You are graded against the right one, not against yours."""
+def compare(wrong: Callable | None, counterexample: Callable, own: Mapping[str, object]) -> None:
+    """Run the wrong function and your own on your inputs, by the rules of grading, which uses the right function."""
+    if wrong is None:
+        print(FIRST if not drawn_for else "○ First run the cell above that shows the wrong function.")
+        return
     try:
-        given = inputs()
+        given = inputs.judged(wrong.__name__, counterexample())
     except NotImplementedError:
         print(STUB)
         return
-    if not isinstance(given, tuple | list) or not given:
-        raise Told("Return all inputs of the function in one tuple, in their order.")
-    try:
-        found = wrong(*given)
-    except Exception as error:
-        print(f"The wrong function stops here: {type(error).__name__}: {error}. Would the right one have an answer?")
-        return
+    except inputs.Refused as refused:
+        raise Told(f"These inputs don't count: {refused}") from None
     mine = own.get(wrong.__name__)
-    if not callable(mine):
-        print(f"It gives {found}. Write `{wrong.__name__}` yourself, and your answer is compared with it here.")
+    if not callable(mine) or not _is_written(mine, given):
+        print(_alone(wrong, given))
         return
-    _compared(found, mine, given)
+    found = inputs.exposed(wrong.__name__, wrong, mine, given, "your own function")
+    print(f"✓ {found.message} It counts if yours is right." if found.ok else f"✗ {found.message}")
 
 
-def _compared(found: object, mine: Callable, given: tuple) -> None:
+def _is_written(mine: Callable, given: tuple) -> bool:
     try:
-        wanted = mine(*given)
-    except NotImplementedError:
-        print(f"It gives {found}. Your own `{mine.__name__}` is not written yet: then the two are compared here.")
-        return
-    apart = _difference(found, wanted)
-    print(f"They differ. {apart} (“Expected” is yours.)" if apart else "On these inputs both say the same.")
+        mine(*copy.deepcopy(given))
+    except NotImplementedError as error:
+        return bool(error.args)  # torch's own have something to say
+    except Exception:
+        return True
+    return True
+
+
+def _alone(wrong: Callable, given: tuple) -> str:
+    """What can be said without a function of your own."""
+    try:
+        found = f"It gives {wrong(*copy.deepcopy(given))}."
+    except Exception as error:
+        found = f"It fails here ({type(error).__name__}: {error}): that counts if the right function has an answer."
+    return f"{found} Write `{wrong.__name__}` yourself in a cell of your own: then the two are compared here."
 
 
 def table() -> Page:
     """The study that was drawn for you, and the eight sentences."""
+    if not drawn_for:
+        return Page(FIRST)
     drawn = tables.table(*_drawn())
     return Page(
         drawn.text() + "\n\n" + "\n".join(f"- **{letter}.** {text}" for letter, text in drawn.sentences.items())
@@ -170,29 +193,50 @@ def answered(verdict: Mapping[str, object]) -> None:
     )
 
 
-def _difference(found: object, expected: object) -> str:
-    """Where two answers differ, in a sentence; empty where they agree."""
-    one, other = list(_parts(found)), list(_parts(expected))
-    if len(one) != len(other):
-        return f"It gives {len(one)} results where {len(other)} are expected."
-    for place, (a, b) in enumerate(zip(one, other, strict=True), 1):
-        which = f"result {place}: " if len(one) > 1 else ""
-        if a.shape != b.shape:
-            return f"{which}It has shape {list(a.shape)} where {list(b.shape)} is expected."
-        apart = (a - b).abs()
-        if apart.numel() and not bool((apart <= NEAR * max(1.0, b.abs().max().item())).all()):
-            worst = apart.nan_to_num(nan=torch.inf).argmax()
-            at = [int(index) for index in torch.unravel_index(worst, a.shape)]
-            return f"{which}At {at} it gives {a.flatten()[worst]:.6g} where {b.flatten()[worst]:.6g} is expected."
-    return ""
+def _wrong(found: object, expected: object) -> str:
+    """What is wrong with an answer, in a sentence, by the rules of grading; empty where nothing is."""
+    if not isinstance(expected, tuple):
+        return _one(found, expected, "the result")
+    if not isinstance(found, tuple) or len(found) != len(expected):
+        count = len(found) if isinstance(found, tuple) else 1
+        return f"It gives {count} results where {len(expected)} are expected."
+    pairs = enumerate(zip(found, expected, strict=True), 1)
+    return next(filter(None, (_one(a, b, f"result {place}") for place, (a, b) in pairs)), "")
 
 
-def _parts(answer: object) -> Iterable[Tensor]:
-    """The tensors and numbers of an answer."""
-    if isinstance(answer, Mapping):
-        answer = tuple(answer[name] for name in sorted(answer))
-    for part in answer if isinstance(answer, tuple | list) else (answer,):
-        try:
-            yield torch.as_tensor(part, dtype=torch.float64).detach()
-        except (TypeError, ValueError, RuntimeError):
-            raise Told(f"An answer is made of tensors and numbers; this is of type {type(part).__name__}.") from None
+def _one(found: object, expected: object, name: str) -> str:
+    if not isinstance(expected, Tensor):
+        return _number(found, expected)
+    if wrong := _form(found, name, expected.shape):
+        return wrong
+    apart = (found - expected).abs()
+    if not apart.numel() or bool((apart <= NEAR * max(1.0, expected.abs().max().item())).all()):
+        return ""
+    worst = apart.argmax()
+    at = [int(index) for index in torch.unravel_index(worst, apart.shape)]
+    return f"{name}: at {at} it gives {found.flatten()[worst]:.6g} where {expected.flatten()[worst]:.6g} is expected."
+
+
+def _number(found: object, expected: float) -> str:
+    shape = list(getattr(found, "shape", ()))
+    if isinstance(found, bool | str) or shape or not hasattr(found, "__float__"):
+        kind = f"has shape {shape}" if shape else f"is of type {type(found).__name__}"
+        return f"One number is expected; the result {kind}."
+    if abs(float(found) - expected) <= NEAR * max(1.0, abs(expected)):
+        return ""
+    return f"It gives {float(found):.6g} where {expected:.6g} is expected."
+
+
+def _form(found: object, name: str, shape: torch.Size | None = None) -> str:
+    """What is wrong with a result that must be a tensor of finite float64 numbers, of this shape where one is known."""
+    if not isinstance(found, Tensor):
+        count = f"; it is {len(found)} things" if isinstance(found, tuple | list) else ""
+        return f"{name} must be a tensor; this is of type {type(found).__name__}{count}."
+    if shape is not None and found.shape != shape:
+        return f"{name} has shape {list(found.shape)} where {list(shape)} is expected."
+    if found.dtype != torch.float64:
+        return (
+            f"{name} is {found.dtype} for float64 inputs and would not count: make new tensors with the input's dtype, "
+            "as in torch.zeros(2, 3, dtype=x.dtype)."
+        )
+    return "" if found.isfinite().all() else f"{name} has inf or nan in it."

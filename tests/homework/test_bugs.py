@@ -11,9 +11,10 @@ sys.path.append(str(Path(__file__).parents[1] / "check"))
 
 from misconceptions import bank as attempts
 
-from helpers.check import verdict
-from helpers.homework import bugs
-from helpers.homework.bugs import SIGNATURES, Bug
+from helpers.check import EXERCISES, verdict
+from helpers.homework import bugs, inputs, student
+from helpers.homework.bugs import Bug
+from helpers.homework.inputs import SIGNATURES
 
 NOTEBOOKS = "01", "02", "03", "06"
 BUGS = [bug for notebook in NOTEBOOKS for bug in bugs.bank(notebook).values()]
@@ -93,7 +94,7 @@ def random_inputs(exercise: str, seed: int) -> tuple:
     return tuple(
         torch.randn([sizes[letter] for letter in dims], generator=rng, dtype=torch.float64)
         if dims
-        else (round(number(*NUMBERS[name])) if name in bugs.WHOLE else number(*NUMBERS[name]))
+        else (round(number(*NUMBERS[name])) if name in inputs.WHOLE else number(*NUMBERS[name]))
         for name, *dims in (part.split() for part in SIGNATURES[exercise].split(", "))
     )
 
@@ -101,14 +102,14 @@ def random_inputs(exercise: str, seed: int) -> tuple:
 @each
 def test_right_on_plain_random_inputs(bug):
     for seed in range(12):
-        inputs = random_inputs(bug.exercise, seed)
+        given = random_inputs(bug.exercise, seed)
         right, wrong = (
-            bugs._parts(bug.exercise, inputs, function(*inputs))
-            for function in (bugs.EXERCISES[bug.exercise].course, bugs.function(bug))
+            inputs.parts(bug.exercise, given, function(*given))
+            for function in (EXERCISES[bug.exercise].course, bugs.function(bug))
         )
         for a, b in zip(right, wrong, strict=True):
             torch.testing.assert_close(b, a, rtol=0.0, atol=1e-9 * a.abs().max().item())
-        assert not bugs.exposes(bug, inputs).ok
+        assert not bugs.exposes(bug, given).ok
 
 
 @each
@@ -129,7 +130,7 @@ def test_enough_to_draw_from(notebook):
     bank = bugs.bank(notebook)
     assert len(bank) >= 8
     assert len({bug.exercise for bug in bank.values()}) >= 4
-    assert {bugs.EXERCISES[bug.exercise].number[0] for bug in bank.values()} == {str(int(notebook))}
+    assert {EXERCISES[bug.exercise].number[0] for bug in bank.values()} == {str(int(notebook))}
     assert bugs.bank("00") == {}
 
 
@@ -151,13 +152,13 @@ def test_names_are_unique():
 def test_a_right_function_is_not_exposed(name, attempt, monkeypatch):
     """Whichever way it is written, on inputs that are large, tiny, whole, equal, or cancel."""
     monkeypatch.setattr(bugs, "function", lambda bug: attempt)
-    for seed in range(14):
-        inputs = random_inputs(name, seed)
-        largest = 0 if name == "normalized_linear_attention" else 2  # elu + 1 is 0 from −37 on
-        scale = 10.0 ** min(seed % 7 - 4, largest)
+    for seed in range(20):
+        given = random_inputs(name, seed)
+        largest = 0 if name == "normalized_linear_attention" else 5  # elu + 1 is 0 from −37 on
+        scale = 10.0 ** min(seed % 10 - 4, largest)
         rough = [
             (scale * part).round(decimals=3 if seed % 2 else 12) if isinstance(part, torch.Tensor) else part
-            for part in inputs
+            for part in given
         ]
         found = bugs.exposes(Bug("right", name, "", ""), tuple(rough))
         assert not found.ok, found.message
@@ -185,8 +186,8 @@ BAD = [
     (KEYS, (ones(0, 1), ones(0, 1), ones(0, 1)), "none of them 0"),
     (KEYS, (ones(2, 1), ones(3, 1), ones(2, 1)), "n is 2 elsewhere and 3 here"),
     (KEYS, (ones(2, 2), ones(2, 1), ones(2, 1)), "d is 2 elsewhere and 1 here"),
-    (KEYS, (UNIT, UNIT, float("nan") * UNIT), "between −1,000 and 1,000"),
-    (KEYS, (UNIT, UNIT, 1001 * UNIT), "between −1,000 and 1,000"),
+    (KEYS, (UNIT, UNIT, float("nan") * UNIT), "between −1,000,000 and 1,000,000"),
+    (KEYS, (UNIT, UNIT, 1.1e6 * UNIT), "between −1,000,000 and 1,000,000"),
     (KEYS, (ones(900, 1), ones(900, 1), ones(900, 1)), "2,700 numbers"),
     (KEYS, (UNIT.expand(10**6, 10**6),) * 3, "`q` has 1,000,000,000,000 numbers"),
     (STATE, (UNIT, UNIT, UNIT, 0), "`chunk` must be between 1"),
@@ -197,14 +198,14 @@ BAD = [
     (RATE, (UNIT, UNIT, UNIT, 10**400), "`lr` must be between 0"),
     (RATE, (UNIT, UNIT, UNIT, {}), "`lr` must be a number"),
     (bugs.bank("06")["fresh start"], (UNIT, 1.0), "`eta` must be at least 0 and less than 1"),
-    (bugs.bank("03")["stretched"], (UNIT, 0 * ONE, ONE), "right function refuses"),
-    (bugs.bank("02")["slower later"], (UNIT, 1e3 * UNIT, UNIT, 1e3, 100), "no number any more"),
+    (bugs.bank("03")["stretched"], (UNIT, 0 * ONE, ONE), "right function has no answer here"),
+    (bugs.bank("02")["slower later"], (UNIT, 1e3 * UNIT, UNIT, 1e3, 100), "itself no number"),
 ]
 
 
-@pytest.mark.parametrize(("bug", "inputs", "told"), BAD)
-def test_bad_inputs_expose_nothing(bug, inputs, told):
-    found = bugs.exposes(bug, inputs)
+@pytest.mark.parametrize(("bug", "given", "told"), BAD)
+def test_bad_inputs_expose_nothing(bug, given, told):
+    found = bugs.exposes(bug, given)
     assert not found.ok
     assert told in found.message
 
@@ -216,11 +217,51 @@ def test_kinds_of_numbers():
     assert bugs.exposes(RATE, (UNIT, UNIT, 3 * UNIT, torch.tensor(2.0))).ok
 
 
+GOOD = [(bug, EXPOSING[bug.name]) for bug in BUGS]
+FINE = [
+    (bugs.bank("01")["large but finite"], (UNIT, -1e6 * UNIT, UNIT)),  # one token: nothing comes later
+    (bugs.bank("01")["large but finite"], (ones(2, 1), -1e6 * ones(2, 1), rows([1], [2]))),
+    (KEYS, tuple(part.long() for part in EXPOSING["dictionary"])),
+    (bugs.bank("01")["noise floor"], tuple(1e-5 * part for part in EXPOSING["noise floor"])),
+    (bugs.bank("06")["flushed"], (1e-9 * ones(2, 1), 0.5)),
+    (RATE, (UNIT, UNIT, UNIT, 0.1)),
+    (RATE, (UNIT, UNIT, 3 * UNIT, torch.tensor(2.0))),
+]
+
+
+@pytest.mark.parametrize(("bug", "given"), [*GOOD, *FINE, *((bug, given) for bug, given, _ in BAD)])
+def test_the_sheet_says_what_is_graded(bug, given, capsys):
+    """With a right function of one's own, `compare` and the grader agree on all inputs."""
+    own = {bug.exercise: EXERCISES[bug.exercise].course}
+    graded = bugs.exposes(bug, given)
+    refused = ""
+    try:
+        student.compare(bugs.function(bug), lambda: given, own)
+    except student.Told as told:
+        refused = str(told)
+    said = capsys.readouterr().out or refused
+    assert graded.message.lower() in said.lower().replace("your own function", "the right function")
+    assert said.startswith("✓ Exposed") == graded.ok
+
+
+def test_what_may_be_handed_in_is_said_where_it_is_asked_for():
+    assert inputs.described("momentum_attention") == "q [n d], k [n d], v [n m], eta (from 0 to less than 1)"
+    assert "chunk (a whole number from 1 to 2,000)" in inputs.described("chunked_linear_attention")
+    assert "lr (from 0 to 1,000,000)" in inputs.described("gradient_step")
+
+
+def test_without_a_function_of_ones_own_inputs_are_judged_too(capsys):
+    with pytest.raises(student.Told, match="don't count"):
+        student.compare(bugs.function(KEYS), lambda: (UNIT, UNIT, 1.1e6 * UNIT), {})
+    student.compare(bugs.function(KEYS), lambda: EXPOSING["dictionary"], {})
+    assert "Write `softmax_attention` yourself" in capsys.readouterr().out
+
+
 def test_inputs_stay_as_they_were():
     changing = Bug("in place", "weight_update", "def weight_update(errors, inputs):\n    return errors.mul_(0)", "")
-    inputs = (2 * UNIT, UNIT)
-    assert bugs.exposes(changing, inputs).ok
-    assert inputs[0].item() == 2
+    given = (2 * UNIT, UNIT)
+    assert bugs.exposes(changing, given).ok
+    assert given[0].item() == 2
 
 
 def test_a_crash_and_another_shape_expose():

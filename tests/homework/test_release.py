@@ -17,8 +17,20 @@ import torch
 from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 
-from helpers.check import EXERCISES
-from helpers.homework import allowed, bugs, bundle, draws, examples, notebook, questions, release, settings, student
+from helpers.check import EXERCISES, verdict
+from helpers.homework import (
+    allowed,
+    bugs,
+    bundle,
+    draws,
+    examples,
+    inputs,
+    notebook,
+    questions,
+    release,
+    settings,
+    student,
+)
 from helpers.support import ROOT, CourseError
 
 BARE = """import sys
@@ -192,11 +204,15 @@ def test_an_unanswered_notebook_runs_with_torch_and_jupyter_alone(course, tmp_pa
 def test_without_a_student_id_it_says_what_to_do(course, tmp_path):
     named(tmp_path, "06", " ", archive(course, "06"))
     for cell in executed(tmp_path, "06", ""):
-        if cell.id in ("start", "show-bug-1", "show-table"):
-            [error] = [out for out in cell.outputs if out.output_type == "error"]
-            assert error.ename == "Told"
-            assert "first" in error.evalue
-            assert len(error.traceback) == 1
+        errors = [out for out in cell.outputs if out.output_type == "error"]
+        if cell.id == "start":
+            assert errors[0].ename == "Told"
+            assert "first" in errors[0].evalue
+            assert len(errors[0].traceback) == 1
+        else:
+            assert errors == [], cell.id
+        if cell.id in ("show-bug-1", "bug-1", "show-table"):
+            assert said(cell).startswith("○ Your student id comes first")
 
 
 def test_the_instructors_version_passes_its_own_checks(course, tmp_path, monkeypatch, capsys):
@@ -279,8 +295,79 @@ def test_an_example_is_none_of_what_is_graded():
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [("lambda q: q[:1]", "shape"), ("lambda q: q + 1e-3", "where"), ("lambda q: (q, q)", "2 results")],
+    [
+        ("lambda q: q[:1]", "shape"),
+        ("lambda q: q + 1e-3", "where"),
+        ("lambda q: (q, q)", "2 things"),
+        ("lambda q: q.float()", "torch.float32 for float64 inputs and would not count"),
+        ("lambda q: q.numpy()", "must be a tensor"),
+        ("lambda q: q / 0", "inf or nan"),
+        ("lambda q: q.tolist()", "must be a tensor"),
+    ],
 )
 def test_a_wrong_answer_to_an_example_is_told(wrong, told):
     with pytest.raises(student.Told, match=told):
         student.example(eval(wrong), expected=[[0.5, 1.5], [2.5, 0.0]], q=[[0.5, 1.5], [2.5, 0.0]])
+
+
+def test_a_loop_into_zeros_of_another_kind_is_told_before_it_is_graded():
+    """`torch.zeros(n, m)` is float32: the grader refuses it, and so does the example on the sheet."""
+
+    def linear_attention(q, k, v):
+        out = torch.zeros(len(q), v.shape[1])
+        for t in range(len(q)):
+            out[t] = v[: t + 1].T @ (k[: t + 1] @ q[t])
+        return out
+
+    with pytest.raises(student.Told) as told:
+        exec(
+            notebook._visible(EXERCISES["linear_attention"]),
+            {"homework": student, "linear_attention": linear_attention},
+        )
+    assert "torch.float32" in str(told.value)
+    assert "torch.float32" in verdict(linear_attention).message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("lambda x: x.sum().reshape(1)", r"shape \[1\]"),
+        ("lambda x: '3'", "of type str"),
+        ("lambda x: 4.0", "4 where 3"),
+    ],
+)
+def test_a_number_is_one_number(wrong, told):
+    with pytest.raises(student.Told, match=told):
+        student.example(eval(wrong), expected=3.0, x=[1.0, 2.0])
+    student.example(torch.sum, expected=3.0, x=[1.0, 2.0])
+
+
+def test_two_results_are_two(capsys):
+    student.example(lambda x: (x, x), expected=([1.5], [1.5]), x=[1.5])
+    with pytest.raises(student.Told, match="1 results where 2"):
+        student.example(lambda x: x, expected=([1.5], [1.5]), x=[1.5])
+
+
+def test_several_right_answers_still_have_a_form():
+    with pytest.raises(student.Told, match=r"w_q is torch\.float32"):
+        student.runs(lambda x: {"w_q": x.float()}, x=[1.5])
+
+
+@pytest.mark.parametrize("name", settings.names())
+def test_every_wrong_function_is_shown_with_what_it_should_do(name, capsys, monkeypatch):
+    """Also where the homework asks for another exercise."""
+    monkeypatch.setitem(student.BUGS, name, json.loads(bundle.bank(name)))
+    for place in range(20):
+        student.drawn_for.update(name=name, term="2026", student=f"s{place}")
+        function = student.bug(1 + place % 2)
+        shown = capsys.readouterr().out
+        assert EXERCISES[function.__name__].equation in shown
+        assert bundle.WHAT[function.__name__] in shown
+        assert inputs.described(function.__name__) in shown
+    student.drawn_for.clear()
+
+
+def test_the_student_is_asked_to_compare_the_id(capsys):
+    student.start("01", "2026", "E1009")
+    assert "drawn for e1009" in capsys.readouterr().out
+    student.drawn_for.clear()
