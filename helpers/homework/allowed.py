@@ -40,10 +40,10 @@ def _because(study: Study, sentence: Sentence) -> str:
 
 def _numbers(study: Study, slots: Slots) -> dict[str, object]:
     """What a reason may name: of the pair, of the row, of the study."""
-    theme, found = study.theme, {"study": study, "lost": _shown(study.differences[1])}
+    theme, found = study.theme, {"study": study, "lost": _lost(study.differences[1])}
     none, control = study.row(theme.none), study.row(theme.control)
     gained, lost = (row.mean for row in study.differences[:2])
-    found["means"] = f"{lost:.1f} of {gained:.1f} points".replace("-", "−")
+    found |= {"means": f"{lost:.1f} of {gained:.1f} points", "both": _shown(study.differences[1])}
     found["rows_of_all"] = "; ".join(f"“{row.name}” {_range(row)}" for row in (study.row(theme.idea), control, none))
     if "x" not in slots:
         return found
@@ -58,6 +58,12 @@ def _numbers(study: Study, slots: Slots) -> dict[str, object]:
 
 def _shown(row: Row | None) -> str:
     return "" if row is None else f"{row.mean:+.1f} points ({row.low:+.1f} to {row.high:+.1f})".replace("-", "−")
+
+
+def _lost(row: Row) -> str:
+    """What the idea loses without its essence, in words that fit the sign."""
+    way, low, high = ("loses", row.low, row.high) if row.mean > 0 else ("gains", -row.high, -row.low)
+    return f"{way} {abs(row.mean):.1f} points (95 % interval: {low:.1f} to {high:.1f})".replace("-", "−")
 
 
 def _range(row: Row) -> str:
@@ -112,9 +118,9 @@ RULES = {
         PAIR + "the interval lies above 0, so the table does tell.",
     ),
     "overlap": Rule(
-        lambda study, slots: not _better(study, slots),
-        PAIR + "that interval contains 0.",
-        PAIR + "where differences are paired, their interval decides, not the overlap of two.",
+        lambda study, slots: False,
+        "",
+        PAIR + "where differences are paired, that interval decides. Two that overlap say nothing about it.",
     ),
     "apart": Rule(
         lambda study, slots: _apart(study, slots["x"], slots["y"]),
@@ -138,8 +144,8 @@ RULES = {
     ),
     "needs": Rule(
         lambda study, slots: study.differences[1].low > 0,
-        "Shuffled it loses {lost}: an intervention, and the interval lies above 0.",
-        "Shuffled it loses {lost}: the interval contains 0.",
+        "With {undone} it {lost}: an intervention, and the interval lies above 0.",
+        "With {undone} it {lost}: the interval contains 0, so there may be no loss at all.",
     ),
     "costs": Rule(
         lambda study, slots: _pair(study, slots).high < slots["m"],
@@ -158,13 +164,13 @@ RULES = {
     ),
     "expect": Rule(
         lambda study, slots: study.chosen_elsewhere,
-        "It was chosen on other {queries} than those that it is counted on.",
-        "It is the best of {study.tried} on the very {queries} it is counted on: part of that is luck.",
+        "It was chosen on other {units} and other {study.theme.queries}: luck there doesn't raise this mean.",
+        "It is the best of {study.tried} on the very {study.theme.queries} it is counted on: part of that is luck.",
     ),
     "lucky": Rule(
         lambda study, slots: not study.chosen_elsewhere,
-        "It is the best of {study.tried} on the very {queries} it is counted on.",
-        "It was chosen on other {queries} than those that it is counted on: luck there doesn't raise this mean.",
+        "It is the best of {study.tried} on the very {study.theme.queries} it is counted on.",
+        "It was chosen on other {units} and other {study.theme.queries}: luck there doesn't raise this mean.",
     ),
     "points": Rule(
         _right_word,
@@ -178,8 +184,8 @@ RULES = {
     ),
     "half": Rule(
         lambda study, slots: 2 * study.differences[1].mean > study.differences[0].mean,
-        "It loses {means}.",
-        "It loses {means}: that is not more than half.",
+        "In the means “{control}” loses {means}.",
+        "In the means “{control}” loses {means}: that is not more than half.",
     ),
     "above": Rule(_above_guess, "{x_range} lies above {guess}.", "{x_range} contains {guess}."),
     "guessing": Rule(
@@ -211,7 +217,7 @@ RULES = {
     "only_one": Rule(
         lambda study, slots: False,
         "",
-        "One may be clear and the other nearly so ({rows_of_all}): ask the difference of the two itself, {lost}.",
+        "One may be clear and the other nearly so ({rows_of_all}). What decides is their paired difference, {both}.",
     ),
     "again": Rule(lambda study, slots: True, "Means vary from draw to draw; the intervals say by how much.", ""),
     "outside": Rule(lambda study, slots: True, "Of 95 % intervals one in twenty misses.", ""),

@@ -5,6 +5,8 @@ gaps is tossed, so that no sentence is right or wrong whatever the numbers; thos
 their own, from which each table has one.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -32,6 +34,11 @@ class Sentence:
         """What the student reads."""
         return BANK[self.template].text.format(**self.slots)
 
+    def pairs(self) -> set[tuple[str, ...]]:
+        """Which rows it compares, two by two."""
+        named = {name for name in ("none", "idea", "control") if f"{{{name}}}" in BANK[self.template].text}
+        return set(itertools.combinations(sorted({self.slots[n] for n in named | ({*"xy"} & self.slots.keys())}), 2))
+
 
 @dataclass(frozen=True)
 class Template:
@@ -39,24 +46,43 @@ class Template:
 
     group: str
     text: str
-    fill: Callable[[Study, Random], Slots | None]  # None where it makes no sense with these numbers
+    fill: Callable[[Study, Random], Slots | None]  # None where one could argue about it with these numbers
+    says: str = ""  # "which" is better or of what "size" a difference is: of a pair a table has each at most once
 
 
 def draw_sentences(study: Study, by: Random) -> list[Sentence]:
-    """Seven sentences on seven different things and one that is right or wrong in any table, in a random order."""
-    groups = draws.shuffled(sorted({template.group for template in BANK.values()} - {"always"}), by)
-    found = [sentence for group in groups if (sentence := _of_group(group, study, by))][:7]
-    chosen = {str(place): sentence for place, sentence in enumerate([*found, _of_group("always", study, by)])}
+    """Seven sentences on seven different things and one that is right or wrong in any table, in a random order.
+
+    Fewer where these numbers have too little to say.
+    """
+    found = _drawn(study, by)
+    chosen = {str(place): sentence for place, sentence in enumerate(found)}
     return [chosen[place] for place in draws.shuffled(chosen, by)]
 
 
-def _of_group(group: str, study: Study, by: Random) -> Sentence | None:
-    """A sentence of this group that makes sense with these numbers."""
-    for name in draws.shuffled([name for name, template in BANK.items() if template.group == group], by):
+def _drawn(study: Study, by: Random) -> list[Sentence]:
+    """Eight sentences, or fewer where too many would say the same."""
+    found = []
+    for group in ["always", *draws.shuffled(sorted({template.group for template in BANK.values()} - {"always"}), by)]:
+        found += _of_group(group, study, by, found) if len(found) < 8 else []
+    return found
+
+
+def _of_group(group: str, study: Study, by: Random, found: Sequence[Sentence]) -> list[Sentence]:
+    """A sentence of this group that makes sense with these numbers and says something new."""
+    names = draws.shuffled([name for name, template in BANK.items() if template.group == group], by)
+    for name in names * 3:
         slots = BANK[name].fill(study, by)
-        if slots is not None:
-            return Sentence(name, slots)
-    return None
+        if slots is not None and _is_new(Sentence(name, slots), found):
+            return [Sentence(name, slots)]
+    return []
+
+
+def _is_new(sentence: Sentence, found: Sequence[Sentence]) -> bool:
+    """Whether none of those found says the same, and on no pair of rows there are three already."""
+    says, count = BANK[sentence.template].says, Counter(pair for other in found for pair in other.pairs())
+    said = {pair for other in found if says and BANK[other.template].says == says for pair in other.pairs()}
+    return not said & sentence.pairs() and all(count[pair] < 3 for pair in sentence.pairs())
 
 
 def _either(by: Random, first: Sequence[T], second: Sequence[T]) -> T | None:
@@ -72,9 +98,7 @@ def _xy(row: Row) -> Slots:
 def _names(study: Study, by: Random) -> Slots:
     """What may stand in a gap without a toss."""
     theme = study.theme
-    names = {
-        name: getattr(theme, name) for name in ("none", "idea", "control", "essence", "units", "queries", "choice")
-    }
+    names = {name: getattr(theme, name) for name in ("none", "idea", "control", "essence", "undone", "units", "choice")}
     return {**names, "tuned": study.rows[-1].name, "n": study.n}
 
 
@@ -90,7 +114,7 @@ def _compared(study: Study, by: Random) -> Slots | None:
 
 def _overlapping(study: Study, by: Random) -> Slots | None:
     """The same, where the rows' own intervals overlap."""
-    return _resolved_or_not([row for row in _pairs(study) if study.gap(*two(row)) < 0], by)
+    return _resolved_or_not([row for row in _pairs(study) if study.gap(*two(row)) <= -0.5], by)
 
 
 def _resolved_or_not(pairs: Sequence[Row], by: Random) -> Slots | None:
@@ -104,7 +128,7 @@ def _apart(study: Study, by: Random) -> Slots | None:
     pairs = [(theme.control, theme.none), (theme.rival, theme.none), (theme.rival, theme.control)]
     pairs = [sorted(pair, key=lambda name: -study.row(name).mean) for pair in pairs]
     gaps = [(study.gap(*pair), pair) for pair in pairs]
-    found = _either(by, [pair for gap, pair in gaps if gap >= 0.5], [pair for gap, pair in gaps if gap <= -0.5])
+    found = _either(by, [pair for gap, pair in gaps if gap >= 0.5], [pair for _, pair in gaps if study.unclear(*pair)])
     return found and dict(zip("xy", found, strict=True))
 
 
@@ -164,6 +188,18 @@ def _gained(study: Study) -> bool:
     return study.differences[0].low > 0 and study.differences[0].mean >= 3
 
 
+def _part_left(study: Study) -> bool:
+    """Whether there is a gain, and in the means the control has a part of it: else it may do harm of its own."""
+    theme = study.theme
+    return _gained(study) and study.row(theme.control).mean - study.row(theme.none).mean >= 1
+
+
+def _needs(study: Study, by: Random) -> Slots | None:
+    """Seldom where it would be wrong, or it would nearly always be."""
+    asked = study.differences[1].low > 0 or by.random() < 0.1
+    return _names(study, by) if asked and _part_left(study) else None
+
+
 def _share(study: Study, by: Random) -> Slots | None:
     theme = study.theme
     none, idea = study.row(theme.none).mean, study.row(theme.idea).mean
@@ -177,7 +213,8 @@ def _share(study: Study, by: Random) -> Slots | None:
 
 
 def _half(study: Study, by: Random) -> Slots | None:
-    clear = _gained(study) and abs(study.differences[1].mean / study.differences[0].mean - 0.5) > 0.1
+    gained, lost = (row.mean for row in study.differences[:2])
+    clear = _part_left(study) and lost > 0.2 and abs(lost / gained - 0.5) > 0.1
     return _names(study, by) if clear else None
 
 
@@ -213,37 +250,48 @@ def _equal(study: Study, by: Random) -> Slots | None:
 def _only_one(study: Study, by: Random) -> Slots | None:
     """The idea is clearly above none, the control is not."""
     theme = study.theme
-    clear = study.differences[0].low > 0 > study.gap(theme.control, theme.none)
+    clear = study.differences[0].low > 0 and study.unclear(theme.control, theme.none)
     return _names(study, by) if clear else None
 
 
 BANK = {
-    "better": Template("which", "“{x}” is better than “{y}”, by more than the luck of the draw explains.", _compared),
-    "open": Template("which", "Which of “{x}” and “{y}” is better, the table leaves open.", _compared),
-    "overlap": Template(
-        "overlap", "The intervals of “{x}” and “{y}” overlap: so the table can't tell which is better.", _overlapping
+    "better": Template(
+        "which", "“{x}” is better than “{y}”, by more than the luck of the draw explains.", _compared, "which"
     ),
+    "open": Template("which", "Which of “{x}” and “{y}” is better, the table leaves open.", _compared, "which"),
     "apart": Template("apart", "The intervals of “{x}” and “{y}” are enough to call “{x}” the better one.", _apart),
     "less": Template(
-        "size", "As far as a 95 % interval tells, “{x}” and “{y}” are less than {m:.1f} points apart.", _less
+        "size", "As far as a 95 % interval tells, “{x}” and “{y}” are less than {m:.1f} points apart.", _less, "size"
     ),
     "no_more": Template(
-        "size", "As far as a 95 % interval tells, “{x}” gains less than {m:.1f} points over “{y}”, if any.", _no_more
+        "size",
+        "As far as a 95 % interval tells, “{x}” gains less than {m:.1f} points over “{y}”, if any.",
+        _no_more,
+        "size",
     ),
     "at_least": Template(
-        "least", "As far as a 95 % interval tells, “{x}” gains at least {m:.1f} points over “{y}”.", _at_least
+        "least", "As far as a 95 % interval tells, “{x}” gains at least {m:.1f} points over “{y}”.", _at_least, "size"
     ),
-    "needs": Template("control", "“{idea}” owes part of its score to {essence}: “{control}” is worse.", _names),
+    "needs": Template(
+        "needs",
+        "Part of what “{idea}” gains over “{none}” needs {essence}: “{control}” gains less.",
+        _needs,
+        "which",
+    ),
     "costs": Template(
-        "control", "As far as a 95 % interval tells, shuffling costs “{x}” less than {m:.1f} points.", _costs
+        "control", "As far as a 95 % interval tells, {undone} cost “{x}” less than {m:.1f} points.", _costs, "size"
     ),
     "values": Template("unit", "Each interval of the first table rests on {count} independent values.", _values),
     "more": Template("unit", "With four times as many {more}, each interval would be about half as wide.", _more),
     "expect": Template(
-        "choice", "The mean of “{tuned}” is a fair estimate of what the chosen {choice} gives on new {queries}.", _names
+        "choice",
+        "“{tuned}”: its mean is a fair estimate for this {choice} on new {units}, since choosing didn't raise it.",
+        _names,
     ),
     "lucky": Template(
-        "choice", "The mean of “{tuned}” is probably too high: its {choice} is the one that was luckiest here.", _names
+        "choice",
+        "“{tuned}”: this {choice} was chosen for its score here, which is so partly luck. On new {units} expect less.",
+        _names,
     ),
     "points": Template("points", "In the means, “{x}” is {p:.1f} {word} above “{y}”.", _points),
     "share": Template(
@@ -254,19 +302,28 @@ BANK = {
     ),
     "above": Template("guess", "“{x}” is better than guessing, which gives {guess} per cent.", _guess),
     "guessing": Template("guess", "For all that the table shows, “{x}” may be no better than guessing.", _guess),
-    "model": Template("model", "In {model}, “{x}” is better than “{y}”.", _model),
-    "elsewhere": Template("model", "Whether “{x}” is better than “{y}” in {model}, the table leaves open.", _model),
+    "model": Template("model", "In {model}, “{x}” is better than “{y}”.", _model, "which"),
+    "elsewhere": Template(
+        "model", "Whether “{x}” is better than “{y}” in {model}, the table leaves open.", _model, "which"
+    ),
     "spread": Template(
         "always", "In 95 of 100 {units}, “{x}” gets between {low:.1f} and {high:.1f} per cent right.", _row
     ),
-    "because": Template("always", "“{x}” is better than “{y}”, and the reason is that {reason}.", _because),
+    "because": Template("always", "“{x}” is better than “{y}”, and the reason is that {reason}.", _because, "which"),
     "equal": Template(
-        "always", "The interval of their difference contains 0: so “{x}” and “{y}” are equally good.", _equal
+        "always", "The interval of their difference contains 0: so “{x}” and “{y}” are equally good.", _equal, "which"
+    ),
+    "overlap": Template(
+        "always",
+        "The intervals of “{x}” and “{y}” overlap: this alone shows that the table can't tell which is better.",
+        _overlapping,
+        "which",
     ),
     "only_one": Template(
         "always",
         "“{idea}” is clearly above “{none}” and “{control}” is not: this alone shows “{idea}” above “{control}”.",
         _only_one,
+        "which",
     ),
     "again": Template("always", "With {n} other {units} the means would be somewhat different.", _names),
     "outside": Template("always", "The mean of “{x}” over very many {units} may lie outside its interval.", _row),

@@ -5,6 +5,7 @@ come near each other.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -30,6 +31,7 @@ class Theme:
     rival: str
     tuned: str
     essence: str  # what the control takes away
+    undone: str  # what it has instead, in the plural
     choice: str  # what the tuned row is the best of
     reason: str  # tempting, and nothing that such a table can show
     model: str
@@ -71,6 +73,12 @@ class Study:
                 return Row(minus(first, second), -row.mean, -row.high, -row.low, row.n)
         return None
 
+    def unclear(self, first: str, second: str) -> bool:
+        """Whether two rows are too near to be told apart without a paired difference, even as independent ones."""
+        one, other = self.row(first), self.row(second)
+        both = math.hypot(one.high - one.low, other.high - other.low) / 2
+        return abs(one.mean - other.mean) < 0.9 * both
+
     def gap(self, first: str, second: str) -> float:
         """How far apart the intervals of two rows are; below 0 where they overlap."""
         one, other = sorted((self.row(first), self.row(second)), key=lambda row: row.mean)
@@ -99,6 +107,7 @@ THEMES = {
         rival="softmax attention",
         tuned="linear attention, best of {} widths",
         essence="the right pairing of keys and letters",
+        undone="shuffled letters",
         choice="width",
         reason="it looks at every earlier token again",
         model="a model of one layer",
@@ -115,6 +124,7 @@ THEMES = {
         rival="ten steps with momentum",
         tuned="ten steps at the best of {} rates",
         essence="right labels",
+        undone="shuffled labels",
         choice="rate",
         reason="its older errors go on working",
         model="a layer of 64 inputs",
@@ -122,7 +132,7 @@ THEMES = {
     ),
     "03": Theme(
         title="A prompt as a patch of weights",
-        about="A patch of rank one is made from a prompt and added to weights; queries come without the prompt.",
+        about="Queries come alone, or after a prompt, or alone to weights with a patch that was made from the prompt.",
         units="draws of demonstrations",
         queries="queries",
         none="no prompt, no patch",
@@ -131,6 +141,7 @@ THEMES = {
         rival="the prompt itself",
         tuned="patch in the best of {} layers",
         essence="right labels",
+        undone="shuffled labels",
         choice="layer",
         reason="a patch belongs to one query",
         model="a GPT of 135 million parameters",
@@ -147,6 +158,7 @@ THEMES = {
         rival="finetuned",
         tuned="finetuned at the best of {} rates",
         essence="right labels",
+        undone="shuffled labels",
         choice="rate",
         reason="both follow the same gradient",
         model="a GPT of 135 million parameters",
@@ -163,6 +175,7 @@ THEMES = {
         rival="a recency bias",
         tuned="momentum with the best of {} fixed η",
         essence="the order of the values",
+        undone="values in random order",
         choice="η",
         reason="it asks nothing of the query",
         model="a model of two layers",
@@ -178,14 +191,15 @@ def draw_study(theme: Theme, by: Random) -> Study:
     """A study on this theme."""
     n, asked, tried = pick(by, (8, 10, 12, 16)), pick(by, (400, 500, 600)), pick(by, (6, 8, 12))
     names = theme.none, theme.idea, theme.control, theme.rival, theme.tuned.format(tried)
-    wide = {name: between(by, 20, 45) for name in names}
-    means, pairs = {theme.none: 0, names[-1]: between(by, 0, 150)}, {}
+    wide = {name: between(by, 30, 50) for name in names}  # wider than the luck of the queries alone would make them
+    means, pairs = {theme.none: 0}, {}
     signs = {theme.none: 1, theme.control: 1, theme.rival: 1 if coin(by) else -1}
     for (name, sign), clear in zip(signs.items(), pick(by, MIXED), strict=True):
         size, width = _difference(by, wide[theme.idea], wide[name], clear)
         pairs[name] = sign * size, width
     means[theme.idea] = pairs[theme.none][0]
     means |= {name: means[theme.idea] - pairs[name][0] for name in (theme.control, theme.rival)}
+    means[names[-1]] = means[theme.idea] + between(by, MARGIN, 60)  # the plain one is among those tried
     lowest = min(means, key=means.get)
     above = GUESS - means[lowest] + (between(by, wide[lowest] + MARGIN, 110) if coin(by) else _within(by, wide[lowest]))
     return Study(

@@ -41,12 +41,13 @@ class Table:
     def text(self) -> str:
         """The study in Markdown, without the sentences."""
         study, theme = self.study, self.study.theme
-        chosen = "others than" if study.chosen_elsewhere else "the same as"
+        same = f"the very {theme.units} and {theme.queries} that are counted here"
+        other = f"other {theme.units} with other {theme.queries}, before those counted here were looked at"
+        chosen = other if study.chosen_elsewhere else same
         about = (
             f"{theme.about} Done with {theme.model}: {study.n} {theme.units}, each with {study.asked} {theme.queries} "
-            f"of its own. There are four answers, so guessing gives {GUESS / 10:.1f} per cent. The "
-            f"{theme.queries} by which the best {theme.choice} was chosen are {chosen} those counted here. "
-            f"95 % intervals are over the {study.n} {theme.units}; differences are paired."
+            f"of its own. There are four answers, so guessing gives {GUESS / 10:.1f} per cent. The best {theme.choice} "
+            f"was chosen on {chosen}. 95 % intervals are over the {study.n} {theme.units}; differences are paired."
         )
         head = f"**{theme.title}.** *Made-up numbers, drawn for you: nobody ran this study.*"
         first = _lines("right answers, per cent", study.rows, "")
@@ -56,8 +57,11 @@ class Table:
 def table(term: str, assignment: str, student: str) -> Table:
     """The table of this student."""
     by = draws.rng(term, assignment, student, "table")
-    study = draw_study(THEMES.get(assignment, THEMES["04"]), by)
-    return Table(study, tuple(draw_sentences(study, by)))
+    drawn = ()
+    while len(drawn) < 8:
+        study = draw_study(THEMES.get(assignment, THEMES["04"]), by)
+        drawn = tuple(draw_sentences(study, by))
+    return Table(study, drawn)
 
 
 def _lines(head: str, rows: Iterable[Row], sign: str) -> list[str]:

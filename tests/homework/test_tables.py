@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from helpers.homework import allowed, tables
 from helpers.homework.sentences import BANK, Sentence
 from helpers.homework.studies import THEMES, Row, Study
 
-STUDENTS = [f"st{number}" for number in range(200)]
+STUDENTS = [f"st{number}" for number in range(400)]
 ALL = {assignment: [tables.table("2026", assignment, student) for student in STUDENTS] for assignment in THEMES}
 TABLES = [table for those in ALL.values() for table in those]
 
@@ -45,8 +45,6 @@ CASES = [
     (STUDY, "better", {"x": FT, "y": ICL}, False),
     (STUDY, "open", {"x": FT, "y": ICL}, True),
     (STUDY, "open", {"x": ICL, "y": SHUFFLED}, False),
-    (STUDY, "overlap", {"x": ICL, "y": SHUFFLED}, False),  # they overlap, and are paired
-    (STUDY, "overlap", {"x": FT, "y": ICL}, True),
     (STUDY, "apart", {"x": SHUFFLED, "y": ZERO}, False),
     (STUDY, "apart", {"x": FT, "y": ZERO}, True),
     (STUDY, "less", {"x": FT, "y": ICL, "m": 4.5}, True),
@@ -55,8 +53,8 @@ CASES = [
     (STUDY, "no_more", {"x": ICL, "y": FT, "m": 1.0}, False),
     (STUDY, "at_least", {"x": ICL, "y": ZERO, "m": 4.0}, True),
     (STUDY, "at_least", {"x": ICL, "y": ZERO, "m": 7.0}, False),
-    (STUDY, "needs", {"idea": ICL, "control": SHUFFLED, "essence": "right labels"}, True),
-    (MEANT_WELL, "needs", {"idea": ICL, "control": SHUFFLED, "essence": "right labels"}, False),
+    (STUDY, "needs", {}, True),
+    (MEANT_WELL, "needs", {}, False),
     (STUDY, "costs", {"x": ICL, "y": SHUFFLED, "m": 7.0}, True),
     (STUDY, "costs", {"x": ICL, "y": SHUFFLED, "m": 5.0}, False),
     (STUDY, "values", {"count": 10}, True),
@@ -94,7 +92,7 @@ CASES = [
     (STUDY, "elsewhere", {"x": ICL, "y": ZERO, "model": THEME.model}, False),
     (STUDY, "elsewhere", {"x": ICL, "y": ZERO, "model": THEME.other}, True),
 ]
-ALWAYS = {"spread": False, "because": False, "equal": False, "only_one": False, "again": True, "outside": True}
+ALWAYS = dict.fromkeys(["spread", "because", "equal", "overlap", "only_one"], False) | {"again": True, "outside": True}
 
 
 @pytest.mark.parametrize(("study", "template", "slots", "expected"), CASES)
@@ -149,6 +147,76 @@ def test_a_table_could_be_real(assignment):
             assert least <= (row.high - row.low) / 2 + 1e-9 <= most + 1e-6  # correlations lie between −1 and 1
 
 
+def found(name):
+    """Each sentence made of this template, with the study it is about and its key."""
+    for table in TABLES:
+        for letter, sentence in table.by_letter().items():
+            if sentence.template == name:
+                yield table.study, sentence.slots, allowed.key(table)[letter], allowed.why(table)[letter]
+
+
+def mean(study, name):
+    return study.row(getattr(study.theme, name)).mean
+
+
+def half_width(study, name):
+    return (study.row(name).high - study.row(name).low) / 2
+
+
+def test_loss_of_the_control_is_asked_only_where_there_is_a_gain_to_lose():
+    """A control below "none" may do harm of its own: then a loss is no sign of what the idea needs."""
+    for name in ("needs", "half"):
+        for study, _, _, why in found(name):
+            assert study.differences[0].low > 0
+            assert mean(study, "control") >= mean(study, "none") + 0.99
+            assert "−" not in why.split("interval")[0]
+    for study, _, key, why in found("needs"):
+        assert ("it loses" in why) == (study.differences[1].mean > 0)
+        assert key == (study.differences[1].low > 0)
+    assert all(0 < study.differences[1].mean < study.differences[0].mean for study, _, _, _ in found("half"))
+
+
+@pytest.mark.parametrize("name", ["apart", "only_one"])
+def test_rows_without_a_difference_are_far_apart_or_near_each_other(name):
+    """In between they could be told apart if they were independent, and one may argue."""
+    for study, slots, key, _ in found(name):
+        x, y = (slots["x"], slots["y"]) if name == "apart" else (slots["control"], slots["none"])
+        gap, one, other = abs(study.row(x).mean - study.row(y).mean), half_width(study, x), half_width(study, y)
+        assert gap > one + other if key else gap < (one**2 + other**2) ** 0.5 * 0.9 + 1e-9
+
+
+def test_the_best_of_several_is_above_the_plain_one_and_where_it_was_chosen_is_said():
+    for table in TABLES:
+        study = table.study
+        assert study.rows[-1].mean > mean(study, "idea") + 0.5
+        other = f"chosen on other {study.theme.units} with other {study.theme.queries}"
+        same = f"chosen on the very {study.theme.units} and {study.theme.queries} that are counted"
+        assert (other in table.text(), same in table.text()) == (study.chosen_elsewhere, not study.chosen_elsewhere)
+
+
+def test_more_queries_alone_would_not_halve_an_interval():
+    """The luck of the queries alone, at most √(p (1 − p) / queries) a unit, is less than half of the variance."""
+    for study in (table.study for table in TABLES):
+        for row in study.rows:
+            luck = 2.37 * 100 * (row.mean / 100 * (1 - row.mean / 100) / study.asked / study.n) ** 0.5
+            assert luck**2 < 0.5 * half_width(study, row.name) ** 2
+
+
+def test_nothing_is_asked_twice_and_one_pair_of_rows_not_four_times():
+    for table in TABLES:
+        pairs = [(BANK[one.template].says, one.pairs()) for one in table.drawn]
+        each = Counter(pair for _, those in pairs for pair in those)
+        assert max(each.values(), default=0) <= 3
+        said = Counter((says, pair) for says, those in pairs if says for pair in those)
+        assert max(said.values()) == 1
+
+
+def test_losses_and_gains_have_no_sign_of_their_own():
+    row = Row("a − b", -1.7, -4.2, 0.8, 10)
+    assert allowed._lost(row) == "gains 1.7 points (95 % interval: −0.8 to 4.2)"
+    assert allowed._lost(replace(row, mean=8.4, low=5.0, high=11.8)).startswith("loses 8.4 points (95 % interval: 5.0")
+
+
 def test_no_rule_of_thumb_wins():
     """Nor one that has seen a thousand solved tables, and knows each sentence's usual answer."""
     truths = defaultdict(list)
@@ -162,13 +230,13 @@ def test_no_rule_of_thumb_wins():
         "by template": lambda table: {at: usual[one.template] for at, one in table.by_letter().items()},
     }
     for name, way in ways.items():
-        points = [held(allowed.key(table), way(table)) / 4 for table in TABLES]
-        assert sum(points) / len(points) <= 0.25, name
+        points = [held(allowed.key(table), way(table)) / 8 for table in TABLES]
+        assert sum(points) / len(points) <= 0.33, name
 
 
 def held(key: dict, said: dict) -> int:
     right = sum(said[letter] == truth for letter, truth in key.items())
-    return max(0, right - (8 - right)) // 2
+    return max(0, right - (8 - right))
 
 
 def test_the_same_in_a_bundle(tmp_path):
