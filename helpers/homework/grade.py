@@ -19,7 +19,7 @@ import nbformat
 import torch
 from tqdm.auto import tqdm
 
-from helpers.homework import collect, draws, kept, lms, marks, questions, report, settings
+from helpers.homework import collect, draws, hunted, kept, lms, marks, questions, report, settings
 from helpers.homework.collect import Flag, Submission
 from helpers.homework.gradebook import Course, Result
 from helpers.homework.lms import Grade, Roster
@@ -37,7 +37,8 @@ TOGO = """Homework {name}: {graded} graded, {flagged} flagged for a person, {sec
   Moodle      {moodle}"""
 WRITTEN = """
 
-{waiting} written answers wait for a person. Rubrics: {rubrics}. Open nbgrader's formgrader:
+{waiting} written answers wait for a person. Rubrics: {rubrics}; functions, tables and
+their keys, by student: {drawn}. Open nbgrader's formgrader:
   cd {root} && {python} -m jupyterlab --LabApp.default_url=/formgrader/gradebook/{name} \\
     --ServerApp.jpserver_extensions nbgrader.server_extensions.formgrader=True
 then give the same command again: pages and tables then have these points; nothing is marked twice."""
@@ -163,7 +164,10 @@ def graded(
     handed_in = {flag.student for flag in flags}
     missing = [person.name or person.id for person in absent if collect.safe(person.id) not in handed_in]
     about = Class(assignment, found, points, flags, missing, _oral(assignment, submissions), times.seconds)
-    report.write(about, _folder(assignment) / "report.html")
+    report.write(report.page(about), _folder(assignment) / "report.html")
+    report.write(
+        hunted.for_graders(assignment, {own.student: own.drawn for own in submissions}), drawn_file(assignment)
+    )
     _tell(about, results, tables)
 
 
@@ -253,6 +257,11 @@ def _folder(assignment: Assignment) -> Path:
     return settings.folder() / "grades" / assignment.name
 
 
+def drawn_file(assignment: Assignment) -> Path:
+    """For whoever reads the written answers: what each is about."""
+    return _folder(assignment) / "drawn.md"
+
+
 def _tables(assignment: Assignment, grades: list[Grade], roster: Roster, waiting: bool) -> dict[str, Path]:
     """Canvas' and Moodle's files; their names say so while written answers wait for a person."""
     files = {}
@@ -302,6 +311,7 @@ def _tell(about: Class, results: dict[str, Result], tables: dict[str, Path]) -> 
         "folder": _folder(about.assignment),
         "feedback": root / "feedback",
         "rubrics": root / "rubrics" / f"{about.assignment.notebook_name}.md",
+        "drawn": drawn_file(about.assignment),
         "root": shlex.quote(str(root)),
         "python": shlex.quote(sys.executable),
     }

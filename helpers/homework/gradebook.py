@@ -150,6 +150,7 @@ class Course:
         config.CourseDirectory.student_id = escape(student)
         if kind is GenerateFeedback:
             config.HTMLExporter.template_name = "feedback"
+            config.CourseDirectory.ignore = ["*"]  # what lies beside a notebook belongs on no page
         converter = kind(CourseDirectory(config=config), config=config, force=True)
         with quiet(converter.log) as lines:
             try:

@@ -14,8 +14,8 @@ Job = tuple[bytes, str, Assignment, str]  # a submission: content, student, assi
 
 
 NO_POINTS = (  # files of this room that don't decide about any
-    *("bundle.py", "collect.py", "grade.py", "gradebook.py", "inbox.py", "kept.py", "lms.py", "notebook.py"),
-    *("release.py", "report.py", "student.py", "with_nbgrader.py", "with_otter.py"),
+    *("bundle.py", "collect.py", "grade.py", "gradebook.py", "hunted.py", "inbox.py", "kept.py", "lms.py"),
+    *("notebook.py", "page.py", "release.py", "report.py", "student.py", "with_nbgrader.py", "with_otter.py"),
 )
 
 

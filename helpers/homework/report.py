@@ -60,11 +60,11 @@ def mistakes(about: Class) -> list[tuple[int, str, str]]:
     return [(number, titles[item], mistake) for (item, mistake), number in found]
 
 
-def write(about: Class, file: Path) -> None:
-    """The report as one HTML file that only its owner can read."""
+def write(text: str, file: Path) -> None:
+    """A file that only its owner can read."""
     with cache.whole(file) as scratch:
         scratch.touch(0o600)
-        scratch.write_text(page(about), encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8")
 
 
 def page(about: Class) -> str:

@@ -11,10 +11,12 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
-from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbgrader import preprocessors as theirs
 from nbgrader.plugins import LateSubmissionPlugin
@@ -22,9 +24,10 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
-from helpers.homework import kept, lms, settings
+from helpers.homework import draws, hunted, kept, lms, settings
 from helpers.homework.collect import about, drawn, points
-from helpers.homework.marks import Mark
+from helpers.homework.marks import Mark, student_of
+from helpers.homework.page import ForStudents, StudentsPage
 from helpers.homework.settings import Assignment
 from helpers.support import CourseError, cache
 
@@ -100,22 +103,47 @@ def _plain(cell: NotebookNode) -> NotebookNode:
 
 
 class GradeByClaims(NbGraderPreprocessor):
-    """Writes marks.of's message and points into every graded code cell."""
+    """Writes marks.of's message and points into every graded code cell, and what was drawn where it is shown."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         where, course = resources["nbgrader"], self.parent.parent.coursedir
         assignment = settings.load().assignment(where["assignment"])
         agreed(assignment)
         handed_in = Path(course.format_path(course.submitted_directory, where["student"], where["assignment"]))
-        job = submitted(handed_in / f"{where['notebook']}.ipynb", where["student"], assignment)
-        marks = kept.of(*job)
-        by_item = {mark.item: mark for mark in marks.marks}
+        file = handed_in / f"{where['notebook']}.ipynb"
+        job = submitted(file, where["student"], assignment)
+        by_item = {mark.item: _told(mark, assignment, job[1]) for mark in kept.of(*job).marks}
+        shown = hunted.shown(assignment, job[1])
         for cell in nb.cells:
             own = cell.metadata.get("nbgrader", {})
             if cell.cell_type == "code" and own.get("grade") and not own.get("solution"):
                 cell.outputs = written(by_item[own["grade_id"]], float(own["points"]))
+            elif own.get("grade_id") in shown:
+                cell.outputs = [shown[own["grade_id"]]]
+        nb.cells[:0] = _other_id(student_of(file), job[1])
         nb.metadata["graded"], nb.metadata["drawn"] = stamp(job, handed_in), job[1]
         return nb, resources
+
+
+def _told(mark: Mark, assignment: Assignment, student: str) -> Mark:
+    """A mark as a student's page says it: after the deadline also why a function is wrong that was not exposed."""
+    bug = hunted.wrong(assignment, student).get(mark.item)
+    if bug and not mark.held and _over(assignment):
+        return replace(mark, message=f"{mark.message}\nWhat is wrong with this function: {bug.why}")
+    return mark
+
+
+def _over(assignment: Assignment) -> bool:
+    return assignment.due is not None and datetime.now(UTC) > assignment.due
+
+
+def _other_id(named: str, drawn: str) -> list[NotebookNode]:
+    """A note where the notebook names somebody else than its tasks were drawn for: nothing in it may fit then."""
+    if draws.identity(named) == draws.identity(drawn):
+        return []
+    said = f"names another id ({named[:80]!r})" if named else "names no id"
+    text = f"**Your notebook {said}: functions and table here are those of {drawn!r}.** If that is you, they are yours."
+    return [nbformat.v4.new_markdown_cell(text, id="another-id")]
 
 
 def agreed(assignment: Assignment) -> None:
@@ -154,7 +182,7 @@ def submitted(file: Path, student: str, assignment: Assignment) -> kept.Job:
 def stamp(job: kept.Job, handed_in: Path) -> str:
     """What nbgrader's own part of the grading depends on."""
     when = handed_in / "timestamp.txt"
-    return cache.digest(kept.name(*job), when.read_text() if when.exists() else "")
+    return cache.digest(kept.name(*job), when.read_text() if when.exists() else "", _over(job[2]))
 
 
 class LateByDay(LateSubmissionPlugin):
@@ -190,6 +218,9 @@ def configure(c: Config) -> None:
         theirs.AssignLatePenalties,
         theirs.CheckCellMetadata,
     ]
+    c.GenerateFeedback.preprocessors = [theirs.GetGrades, ForStudents, CSSHTMLHeaderPreprocessor]
+    c.GenerateFeedback.exporter_class = StudentsPage
+    c.HTMLExporter.exclude_input_prompt = c.HTMLExporter.exclude_output_prompt = True
     c.AssignLatePenalties.plugin_class = LateByDay
     c.FileNameCollectorPlugin.named_regexp = r".*[/\\](?P<student_id>[^/\\]+)[/\\](?P<file_id>[^/\\]+)\.(ipynb|txt)$"
     c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".txt"]  # .txt: timestamp.txt

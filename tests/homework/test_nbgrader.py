@@ -1,9 +1,11 @@
 """A small class through the real nbgrader: its gradebook has marks.of's points, its pages say what was wrong."""
 
 import contextlib
+import html
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 from handed_in import FORGED, LAST, NO_MASK, RIGHT, YAML, answered, id_of, made, write
 from nbgrader.api import Gradebook
 
-from helpers.homework import grade, kept, release, settings, with_nbgrader
+from helpers.homework import allowed, grade, hunted, kept, release, settings, tables, with_nbgrader
 from helpers.homework.gradebook import Course
 from helpers.support import ROOT, CourseError
 
@@ -126,6 +128,42 @@ def test_pages_say_what_was_wrong(course):
     assert "partly right" in page or "✗ failed" in page
     assert "mask" in page
     assert "HIDDEN" not in page
+    assert [file.name for file in (folder / "feedback" / "wrong" / "01").iterdir()] == ["homework_01.html"]
+
+
+def test_a_page_shows_what_was_drawn(course):
+    """The functions, the reasons of those not exposed (the deadline is over), and the table, as HTML."""
+    folder, *_ = course
+    homework = settings.load().assignment("01")
+    page = (folder / "feedback" / "wrong" / "01" / "homework_01.html").read_text(encoding="utf-8")
+    text = " ".join(html.unescape(re.sub("<[^>]*>", "", page)).split())
+    for bug in hunted.wrong(homework, "wrong").values():
+        assert " ".join(bug.source.split()) in text
+        assert bug.why.split(".")[0] in text.replace("`", "")
+    table = tables.table(homework.term, "01", "wrong")
+    assert f"<td>{table.rows[0].name}</td>" in page
+    assert all(sentence in text for sentence in table.sentences.values())
+    assert "Test cell" not in page
+
+
+def test_what_a_person_has_not_read_is_no_lost_point(course):
+    folder, *_ = course
+    page = (folder / "feedback" / "right" / "01" / "homework_01.html").read_text(encoding="utf-8")
+    assert "Not read yet: 4 written answers, 6 points together." in page
+    assert re.search(r"homework_01 \(Score: [\d.]+ / 23.0\)", page)
+    assert 'href="#why-1"' not in page
+
+
+def test_whoever_reads_the_answers_has_reasons_and_keys(course):
+    folder, *_ = course
+    file = folder / "grades" / "01" / "drawn.md"
+    part = file.read_text(encoding="utf-8").split("## right\n")[1].split("\n## ")[0]
+    homework = settings.load().assignment("01")
+    assert all(bug.why in part for bug in hunted.wrong(homework, "right").values())
+    table = tables.table(homework.term, "01", "right")
+    for letter, right in allowed.key(table).items():
+        assert f"- **{letter}: {right}.** {table.sentences[letter]}" in part
+    assert file.stat().st_mode & 0o077 == 0
 
 
 def test_nothing_is_marked_or_asked_for_again(course, monkeypatch, capsys):

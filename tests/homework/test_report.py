@@ -73,5 +73,5 @@ def test_flags_and_questions_are_shown_and_nothing_in_them_is_markup():
 
 
 def test_only_its_owner_can_read_it(tmp_path):
-    report.write(about(FIVE), tmp_path / "report.html")
+    report.write(report.page(about(FIVE)), tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_mode & 0o077 == 0
