@@ -290,7 +290,7 @@ BANK = {
     ),
     "lucky": Template(
         "choice",
-        "“{tuned}”: this {choice} was chosen for its score here, which is so partly luck. On new {units} expect less.",
+        "“{tuned}”: this {choice} was chosen for its score here, so partly for luck. On new {units} expect less.",
         _names,
     ),
     "points": Template("points", "In the means, “{x}” is {p:.1f} {word} above “{y}”.", _points),
