@@ -32,6 +32,8 @@ HEAD = """# Homework {name} · {title}
 
 *Drawn for you.* Your student id decides which wrong functions and which table you get. Your neighbour has others.
 
+*What you need* for functions, bug hunts and the table: the files in this folder, Python, PyTorch.{needs}
+
 *What counts* is what this notebook says when a grader runs it: if a function is defined twice, the last one. Cells with
 checks are help for you; changing or deleting them changes nothing. The course's package `helpers` is not there when
 homework is graded. *Predictions* in the course's notebooks are never marked.{late}"""
@@ -46,6 +48,8 @@ ABOUT = {
     "five eighths.",
     "written": "one sentence or one paragraph each. A person reads them.",
 }
+NEEDS = """ The questions at the end build on notebook {name} of the course, “{title}”: its sections, and where one asks
+for a measurement its functions, its data or its model. For those open that notebook in the course's own environment."""
 LATE = "\n\n*Late*: each day late, or part of one, costs {late:.0%} of the points."
 
 FUNCTION = """**Exercise {number} · `{name}`** ({points:g} points, about {minutes} minutes)
@@ -80,7 +84,8 @@ you ask for next? ({points:g} points)"""
 
 END = """## Hand in
 
-*Kernel → Restart Kernel and Run All Cells*; read the notes under the checks; save; hand in `{file}`, this one file."""
+Is the student id in the first code cell yours, letter by letter? *Kernel → Restart Kernel and Run All Cells*; read
+the notes under the checks; save; hand in `{file}`, this one file."""
 
 
 def made(assignment: Assignment) -> NotebookNode:
@@ -129,7 +134,14 @@ def head(assignment: Assignment) -> str:
         due=when(assignment.due),
         kinds=kinds,
         late=late,
+        needs=needs(assignment),
     )
+
+
+def needs(assignment: Assignment) -> str:
+    """What its questions need beside the files that students get."""
+    asked = any(item.id.startswith("q-") for item in assignment.items)
+    return NEEDS.format(name=assignment.name, title=assignment.title) if asked else ""
 
 
 def when(due: datetime | None) -> str:

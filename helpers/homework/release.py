@@ -51,10 +51,11 @@ td, th {{ text-align: left; padding: .1rem 1rem .1rem 0 }}</style>
 <p><b>{points:g} points. Due {due}.</b>{late}</p>
 <h2>How to start</h2>
 <ol>
-<li>Unpack all files into one folder. Nothing else of the course is needed; Python with PyTorch and Jupyter is
-(<code>pip install torch jupyterlab</code>, or the course's own environment). On Colab: upload all files.</li>
+<li>Unpack all files into one folder. You need Python with PyTorch and Jupyter
+(<code>pip install torch jupyterlab</code>, or the course's own environment). On Colab: upload all files.{needs}</li>
 <li>Open <code>{notebook}.ipynb</code>, for instance with <code>jupyter lab {notebook}.ipynb</code>.</li>
-<li>Write your student id into the first code cell. It decides what is drawn for you.</li>
+<li>Write your student id into the first code cell, exactly as your instructor has it. It decides what is drawn for you;
+with another spelling you work on what is another's.</li>
 <li>Work from top to bottom. Restart the kernel and run all cells once more before you hand in.</li>
 <li>Hand in <code>{notebook}.ipynb</code>, only this file, under this name.</li>
 </ol>
@@ -62,7 +63,9 @@ td, th {{ text-align: left; padding: .1rem 1rem .1rem 0 }}</style>
 <table><tr><th>part<th>points</tr>
 {rows}
 </table>
-<p>How each part is graded stands at the top of the notebook.</p>
+<p>How each part is graded stands at the top of the notebook. Your mark can be given again when your instructor makes
+the key public, with the whole course and not with these files alone:
+<code>python -m helpers grade --mine {notebook}.ipynb --key KEY</code></p>
 </html>
 """
 
@@ -216,6 +219,7 @@ def sheet(assignment: Assignment) -> str:
         late=late if assignment.due else "",
         notebook=assignment.notebook_name,
         rows=rows,
+        needs=html.escape(notebook.needs(assignment)),
     )
 
 

@@ -109,12 +109,23 @@ def load(file: Path | None = None) -> Settings:
         root = yaml.compose(text, yaml.BaseLoader)  # every value as it was written: 01 is not 1, "no" not False
     except yaml.YAMLError as error:
         line = error.problem_mark.line + 1 if getattr(error, "problem_mark", None) else 1
+        _blank_missing(file.name, text.decode(errors="replace").splitlines(), line)
         reason = getattr(error, "problem", None) or getattr(error, "reason", error)
         raise CourseError(
             f"{file.name}, line {line}, can't be read: {reason}.\n"
             "Compare with the lines around it: `name: value`, and two spaces further in for what belongs to a name."
         ) from error
     return _settings(Part(file.name, root, "the whole file"))
+
+
+def _blank_missing(file: str, lines: list[str], line: int) -> None:
+    """Raises CourseError for `name:value` there or just before: YAML reads on, and stumbles a line later."""
+    for place in range(line, max(line - 3, 0), -1):
+        if found := re.match(r"\s*([\"']?\w+[\"']?):([^\s#].*)", lines[place - 1] if place <= len(lines) else ""):
+            name, value = found.groups()
+            raise CourseError(
+                f"{file}, line {place}: a blank is missing behind `{name}:`.\nWrite `{name}: {value.strip()}`."
+            )
 
 
 def default() -> str:
@@ -137,7 +148,7 @@ term: "{year}"
 late: {late}
 
 # Points of a notebook. Functions may have at most {most:.0%} of all: assistants write them, and the course's own
-# solutions are public. A kind with 0 points is left out.
+# solutions are public. A kind with 0 points is left out; where that leaves functions with too many, lower theirs too.
 points:
 {points}
 # For each notebook: due as 2026-10-12 or 2026-10-12 18:00 (the end of the day where no time is given) or none; and the
@@ -263,21 +274,28 @@ def _points(given: list[Part], chosen: list[Exercise], name: str) -> dict[str, f
     A notebook that has no wrong functions yet gives what they would have earned to the verdict.
     """
     points = POINTS.copy()
-    for part in given:
-        points |= {kind: own.number(1000.0) for kind, own in part.parts(POINTS).items()}
+    written = {kind: own.number(1000.0) for part in given for kind, own in part.parts(POINTS).items()}
+    points |= written
     if len(bugs.bank(name)) < HUNTS:
         points["verdict"] += points["bugs"]
         points["bugs"] = 0.0
     if not chosen:
         points["functions"] = 0.0
-    total = sum(points.values())
-    if not total:
+    if not sum(points.values()):
         raise given[-1].wrong("no kind has points.", "Give at least one of them some.")
-    if points["functions"] > MOST * total:
+    most = _most(points)
+    if "functions" not in written:
+        points["functions"] = min(points["functions"], most)
+    if points["functions"] > MOST * (total := sum(points.values())):
         much = f"functions have {points['functions']:g} of {total:g} points; {MOST:.0%} is the most."
-        why = "Assistants write functions, and the course's own are public: give more to bugs, verdict and written."
-        raise given[-1].wrong(much, why)
+        raise given[-1].wrong(much, f"Write `functions: {most:g}` or less, or give more to bugs, verdict and written.")
     return points
+
+
+def _most(points: dict[str, float]) -> float:
+    """The most whole points that functions may have beside the others."""
+    others = sum(points.values()) - points["functions"]
+    return float(int(others * MOST / (1 - MOST) + 1e-9))
 
 
 def _exercises(name: str, part: Part | None) -> list[Exercise]:

@@ -164,6 +164,15 @@ def test_dates_and_points_are_told(course, tmp_path, monkeypatch, capsys):
         assert "costs 20% of the points" in text
     assert "**bug hunts, 40 points**" in made
     assert "written answers" not in made
+    assert "of the course, “" not in made
+
+
+@pytest.mark.parametrize("name", settings.names())
+def test_students_are_told_what_of_the_course_they_need(name):
+    assignment = settings.load().assignment(name)
+    for text in (notebook.head(assignment), html.unescape(release.sheet(assignment))):
+        assert f"build on notebook {name} of the course, “{assignment.title}”" in text
+    assert "with the whole course and not with these files alone" in " ".join(release.sheet(assignment).split())
 
 
 def executed(folder: Path, name: str, path: str) -> list[nbformat.NotebookNode]:

@@ -90,6 +90,7 @@ def test_what_is_written_counts(read):
         ("points:\n  bugs: many", 2, "can't be many"),
         ("points:\n  bugs: nan", 2, "can't be nan"),
         ("points:\n  functions: 60", 2, "functions have 60 of 135 points; 30% is the most"),
+        ("points:\n  functions: 25\n  written: 0", 2, "Write `functions: 23` or less"),
         ("points: {functions: 0, bugs: 0, verdict: 0, written: 0}", 1, "no kind has points"),
         ("points: 100", 1, "names and values"),
         ("late: 2", 1, "from 0 to 1"),
@@ -103,6 +104,8 @@ def test_what_is_written_counts(read):
         ("notebooks:\n  01:\n    exercises: [linear_attention, linear_attention]", 3, "in the list twice"),
         ("notebooks:\n  01:\n    exercises: linear_attention", 3, "must be a list"),
         ("notebooks:\n  01:\n   due: none\n  due: [", 4, "can't be read"),
+        ("notebooks:\n  01:\n    due:2026-10-12\n    exercises: []", 3, "a blank is missing behind `due:`"),
+        ("term:2026\nlate: 0", 1, "Write `term: 2026`"),
         ("term: a\nlate: 'b", 2, "can't be read"),
         ("term: \x00", 1, "can't be read"),
     ],
@@ -113,6 +116,12 @@ def test_a_slip_is_answered_with_its_line(read, text, line, told):
     assert str(error.value).startswith(f"homework.yaml, line {line}")
     assert told in str(error.value)
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_kind_without_points_is_left_out(read):
+    """Functions, where nothing is said of them, take what they may."""
+    first = read("points: {written: 0}").assignment("01")
+    assert points(first) == {"function": 23, "bug": 30, "verdict": 25, "written": 0}
 
 
 def test_a_file_in_another_encoding_is_told(read, tmp_path):
