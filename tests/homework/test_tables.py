@@ -211,6 +211,17 @@ def test_nothing_is_asked_twice_and_one_pair_of_rows_not_four_times():
         assert max(said.values()) == 1
 
 
+def test_by_their_words_no_two_sentences_say_the_same():
+    """Read from the text, as a student does: who is better than whom stands there once, in whatever words."""
+    for table in TABLES:
+        texts = list(table.sentences.values())
+        for row in table.study.differences:
+            both = [text for text in texts if all(f"“{name}”" in text for name in row.name.split(" − "))]
+            assert len(both) <= 3
+            assert sum("better" in text or "equally good" in text for text in both) <= 1
+            assert sum("As far as a 95 % interval tells" in text for text in both) <= 1
+
+
 def test_every_table_resolves_something_and_leaves_something_open():
     """So that there is something to write about, in the paragraph, for everyone."""
     assert all({row.low > 0 or row.high < 0 for row in table.study.differences} == {True, False} for table in TABLES)
