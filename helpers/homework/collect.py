@@ -88,7 +88,7 @@ def collected(
     for pile in piles:
         student = names[pile.owner.key]
         try:
-            entry = _chosen(pile, asked)
+            entry, others = _chosen(pile, asked)
             named = _named(entry, asked, known)
             content, said = _notebook(entry)
             assignment = _assignment(entry, named, said, known)
@@ -101,8 +101,9 @@ def collected(
         person = pile.owner.person(roster)
         when, problem = _when(pile, person)
         flags += [Flag(student, problem)] if problem else []
+        flags += [Flag(student, f"{entry.shown} was taken, and not {'; '.join(others)}")] if others else []
         found.append(Submission(student, assignment, file, drawn(file, student, roster), person, when))
-    return found, [*flags, *_same(found)]
+    return found, [*flags, *same(found)]
 
 
 def drawn(file: Path, student: str, roster: Roster) -> str:
@@ -113,12 +114,12 @@ def drawn(file: Path, student: str, roster: Roster) -> str:
     return said if draws.identity(said) in person.ids else person.id
 
 
-def _same(found: list[Submission]) -> Iterator[Flag]:
+def same(found: list[Submission]) -> Iterator[Flag]:
     """A line for each of several notebooks that name the same student."""
     for own in found:
         others = [other.student for other in found if other != own and _who(other) == _who(own)]
         if others:
-            yield Flag(own.student, f"names itself {own.drawn!r}, as do: {', '.join(others)}")
+            yield Flag(own.student, f"has the tasks of {own.drawn!r}; so has {'; '.join(others)}")
 
 
 def _who(submission: Submission) -> tuple[str, str]:
@@ -166,8 +167,11 @@ def safe(name: str) -> str:
     return kept[:100] or "_"
 
 
-def _chosen(pile: Pile, asked: Assignment | None) -> Entry:
-    """The notebook that counts: of versions the latest. Raises Unusable where there is none, or not clearly one."""
+def _chosen(pile: Pile, asked: Assignment | None) -> tuple[Entry, list[str]]:
+    """The notebook that counts, of versions the latest, and the names of others that may be meant.
+
+    Raises Unusable where there is none, or not clearly one.
+    """
     files = [file for entry in pile.entries for file in expanded(entry)]
     if climbing := [entry for entry in files if climbs(entry.within)]:
         raise Unusable(f"{climbing[0].shown}: this name leads out of the archive; look at it before it is graded")
@@ -179,9 +183,22 @@ def _chosen(pile: Pile, asked: Assignment | None) -> Entry:
         named = [entry for entry in named if HOMEWORK.search(entry.name)[1] == asked.name]
     latest = max(_version(entry) for entry in (named or notebooks))
     left = [entry for entry in (named or notebooks) if _version(entry) == latest]
-    if len({entry.read() if entry.size <= MOST else entry for entry in left}) > 1:
+    if len({_content(entry) for entry in left}) > 1:
         raise Unusable(f"{len(left)} notebooks: {', '.join(entry.shown for entry in left)}; leave one and grade again")
-    return left[0]
+    homework = HOMEWORK.search(left[0].name)
+    others = [entry for entry in notebooks if _content(entry) != _content(left[0]) and _may_be(entry, homework)]
+    return left[0], [entry.shown for entry in others]
+
+
+def _content(entry: Entry) -> bytes | Entry:
+    """What tells two notebooks apart; one that is too large is not read."""
+    return entry.read() if entry.size <= MOST else entry
+
+
+def _may_be(entry: Entry, homework: re.Match | None) -> bool:
+    """Whether a notebook's name says no other homework than that."""
+    own = HOMEWORK.search(entry.name)
+    return not (own and homework) or own[1] == homework[1]
 
 
 def _instead(pile: Pile, files: list[Entry]) -> str:

@@ -30,7 +30,7 @@ from helpers.support import CourseError
 
 Pool = Callable[[], AbstractContextManager[Executor]]
 PATIENCE = 5  # seconds, until a scheduler has to answer
-TOGO = """Homework {name}: {graded} graded, {flagged} flagged for a person, {seconds:.0f} s.
+TOGO = """Homework {name}: {graded}, {flagged} flagged for a person, {seconds:.0f} s.
   For you     {folder}/report.html
   Students    {feedback}/STUDENT/{name}/*.html
   Canvas      {canvas}
@@ -84,7 +84,7 @@ def _arguments(rest: list[str]) -> argparse.Namespace:
     asked = parser.parse_args(rest)
     if bool(asked.mine) == bool(asked.folder) or bool(asked.mine) != bool(asked.key):
         raise CourseError(
-            "Nothing is said to be graded, or too much.\n"
+            "What is to be graded is a folder, or one's own notebook together with the key: one of the two.\n"
             "Run: python -m helpers grade FOLDER; or, for one's own mark: python -m helpers grade --mine FILE --key KEY"
         )
     return asked
@@ -148,11 +148,15 @@ def graded(
 ) -> None:
     """A class's submissions of one homework: marks, gradebook, pages, tables, report; then what is left to do."""
     times, course = Times(), Course(assignment)
+    earlier, renamed = course.earlier(submissions, roster)
+    whole = [*submissions, *earlier]
     with times("marks"):
-        found, failed = marked(submissions, settings.key(), pool)
-    results, stopped = _returned(course, [own for own in submissions if own.student in found], times)
-    flags = [*flags, *failed, *stopped, *(Flag(student, line) for student, own in found.items() for line in own.flags)]
-    people = {submission.student: submission.person for submission in submissions if submission.student in results}
+        found, failed = marked(whole, settings.key(assignment.name), pool)
+    results, stopped = _returned(course, [own for own in whole if own.student in found], earlier, times)
+    said = [Flag(student, line) for student, own in found.items() for line in own.flags]
+    flags = [*dict.fromkeys([*flags, *renamed, *collect.same(whole), *failed, *stopped, *said])]
+    people = {submission.student: submission.person for submission in whole if submission.student in results}
+    course.keep_people(people)
     there = {person.id for person in people.values()}
     absent = [person for person in roster.people if person.id not in there]
     grades = [
@@ -162,20 +166,38 @@ def graded(
     tables = _tables(assignment, [*grades, *(Grade(person, None) for person in absent)], roster, waiting)
     points = {student: result.items for student, result in results.items()}
     handed_in = {flag.student for flag in flags}
-    missing = [person.name or person.id for person in absent if collect.safe(person.id) not in handed_in]
-    about = Class(assignment, found, points, flags, missing, _oral(assignment, submissions), times.seconds)
-    report.write(report.page(about), _folder(assignment) / "report.html")
-    report.write(
-        hunted.for_graders(assignment, {own.student: own.drawn for own in submissions}), drawn_file(assignment)
+    missing = [person.id for person in absent if collect.safe(person.id) not in handed_in]
+    names = {collect.safe(person.id): person.name for person in roster.people}
+    names |= {student: person.name for student, person in people.items()}
+    about = Class(
+        *(assignment, found, points, flags, missing, _oral(assignment, whole), times.seconds),
+        names=names,
+        earlier=len(results.keys() & {own.student for own in earlier}),
+        notes=_timeless(assignment, submissions),
     )
+    report.write(report.page(about), _folder(assignment) / "report.html")
+    report.write(hunted.for_graders(assignment, {own.student: own.drawn for own in whole}), drawn_file(assignment))
     _tell(about, results, tables)
 
 
-def _returned(course: Course, submissions: list[Submission], times: Times) -> tuple[dict[str, Result], list[Flag]]:
-    """nbgrader's part: the gradebook and a page for each student."""
+def _timeless(assignment: Assignment, submissions: list[Submission]) -> list[str]:
+    """A line where nobody can know who was late; Canvas says it in the names of files."""
+    without = [own for own in submissions if own.when is None and not own.person.canvas]
+    if not (without and assignment.due and assignment.late):
+        return []
+    return [
+        f"No time of handing in is known for {len(without)} of {len(submissions)}: they lost no points for being late. "
+        f"Moodle's grading worksheet as {lms.ROSTER} has the times; or lay a timestamp.txt beside a notebook."
+    ]
+
+
+def _returned(
+    course: Course, submissions: list[Submission], earlier: list[Submission], times: Times
+) -> tuple[dict[str, Result], list[Flag]]:
+    """nbgrader's part: the gradebook and a page for each student; `earlier` ones are in its folders already."""
     with times("gradebook"):
-        if submissions:
-            course.collect(submissions, submissions[0].file.parents[2])
+        if new := [own for own in submissions if own not in earlier]:
+            course.collect(new, new[0].file.parents[2])
         students = [own.student for own in submissions]
         stopped = _each(course.grade, "gradebook", [student for student in students if not course.is_graded(student)])
     with times("pages"):
@@ -299,12 +321,14 @@ def _tell(about: Class, results: dict[str, Result], tables: dict[str, Path]) -> 
     left = [flag for flag in about.flags if flag.what.startswith(collect.NOT_GRADED)]
     for flag in left:
         print(f"  {flag.student}: {flag.what}")
-    if len(about.flags) > len(left):
-        print(f"  {len(about.flags) - len(left)} more lines to look at are in the report")
+    if more := len(about.flags) - len(left):
+        print(f"  {more} more {'line' if more == 1 else 'lines'} to look at in the report")
+    for note in about.notes:
+        print(f"  {note}")
     root, name = settings.folder(), about.assignment.name
     told = {
         "name": name,
-        "graded": len(about.marks),
+        "graded": f"{len(about.marks)} graded" + (f" ({about.earlier} of them earlier)" if about.earlier else ""),
         "flagged": len({flag.student for flag in about.flags}),
         "waiting": sum(result.waiting for result in results.values()),
         "seconds": sum(about.times.values()),

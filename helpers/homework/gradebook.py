@@ -5,8 +5,9 @@ nbgrader's converters are called here, all in one process: starting nbgrader onc
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from glob import escape
 from pathlib import Path
@@ -20,10 +21,16 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from helpers.homework import settings
-from helpers.homework.collect import Submission, points
+from helpers.homework.collect import Flag, Submission, drawn, points, safe
+from helpers.homework.lms import Person, Roster
 from helpers.homework.settings import Assignment
 from helpers.homework.with_nbgrader import agreed, configure, penalty, quiet, stamp, submitted
 from helpers.support import CourseError, cache, sha256
+
+ANOTHER_ID = (
+    "was graded under this name; the roster has them as {id!r}. In no table and not in this report: grade what they "
+    "handed in again, then run `nbgrader db student remove --force {student}` in the course folder"
+)
 
 
 @dataclass(frozen=True)
@@ -72,17 +79,37 @@ class Course:
             app.init_plugins()
             app.process_extracted_files()
 
+    def earlier(self, now: Iterable[Submission], roster: Roster) -> tuple[list[Submission], list[Flag]]:
+        """Those of the class that this download has not, as they were handed in; a line for who has another id now."""
+        with self.gradebook() as book:
+            left = {own.student_id for own in book.assignment_submissions(self.assignment.name)}
+        found, flags, known = [], [], self._people()
+        for student in sorted(left - {own.student for own in now}):
+            listed = roster.find(student)
+            if listed and safe(listed.id) != student:
+                flags.append(Flag(student, ANOTHER_ID.format(id=listed.id, student=shlex.quote(student))))
+                continue
+            file = self._file("submitted", student)
+            if file.exists():
+                person = listed or known.get(student) or Person(student, student)
+                found.append(Submission(student, self.assignment, file, drawn(file, student, roster), person))
+        return found, flags
+
+    def keep_people(self, people: dict[str, Person]) -> None:
+        """Remember who the LMS says each student is: a later download may be of others only."""
+        with cache.whole(self._ledger("people")) as scratch:
+            scratch.touch(0o600)
+            scratch.write_text(json.dumps({student: asdict(person) for student, person in people.items()}))
+
+    def _people(self) -> dict[str, Person]:
+        return {student: Person(**about) for student, about in _read(self._ledger("people")).items()}
+
     def is_graded(self, student: str) -> bool:
         """Whether nbgrader has graded just this submission: grading again would ask for written items again."""
-        course = CourseDirectory(config=self.config())
-        done, handed_in = (
-            Path(course.format_path(step, student, self.assignment.name))
-            for step in (course.autograded_directory, course.submitted_directory)
-        )
-        name = f"{self.assignment.notebook_name}.ipynb"
+        file = self._file("submitted", student)
         try:
-            found = json.loads((done / name).read_text(encoding="utf-8"))["metadata"].get("graded")
-            return found == stamp(submitted(handed_in / name, student, self.assignment), handed_in)
+            found = json.loads(self._file("autograded", student).read_text(encoding="utf-8"))["metadata"].get("graded")
+            return found == stamp(submitted(file, student, self.assignment), file.parent)
         except (OSError, ValueError, KeyError):
             return False
 
@@ -102,10 +129,8 @@ class Course:
     def _grades(self, book: Gradebook, student: str) -> dict[str, tuple[Grade, tuple]]:
         """Each grade by its item, with what it is about: the answer, its points, who the tasks were drawn for."""
         name = self.assignment.notebook_name
-        course = CourseDirectory(config=self.config())
-        done = Path(course.format_path(course.autograded_directory, student, self.assignment.name)) / f"{name}.ipynb"
         try:
-            made = nbformat.read(done, 4)
+            made = nbformat.read(self._file("autograded", student), 4)
             grades = book.find_submission_notebook(name, self.assignment.name, student).grades
         except (OSError, ValueError, MissingEntry):
             return {}
@@ -119,30 +144,29 @@ class Course:
 
     def stale(self, results: dict[str, "Result"]) -> list[str]:
         """The students whose page is missing, or not what the gradebook has now."""
-        shown = self._shown()
+        shown = _read(self._ledger("pages"))
         return [student for student, result in results.items() if shown.get(student) != self._page(student, result)]
 
     def keep_shown(self, results: dict[str, "Result"]) -> None:
         """Remember what these students' pages show."""
-        shown = self._shown() | {student: self._page(student, result) for student, result in results.items()}
-        with cache.whole(self._ledger) as scratch:
+        ledger = self._ledger("pages")
+        shown = _read(ledger) | {student: self._page(student, result) for student, result in results.items()}
+        with cache.whole(ledger) as scratch:
             scratch.write_text(json.dumps(shown))
 
-    @property
-    def _ledger(self) -> Path:
-        return settings.folder() / "marks" / f"pages_{self.assignment.name}.json"
+    def _ledger(self, kind: str) -> Path:
+        return settings.folder() / "marks" / f"{kind}_{self.assignment.name}.json"
 
-    def _shown(self) -> dict[str, str]:
-        try:
-            return json.loads(self._ledger.read_text())
-        except (OSError, ValueError):
-            return {}
+    def _file(self, step: str, student: str) -> Path:
+        """A student's notebook in one of nbgrader's folders: "submitted" or "autograded"."""
+        course = CourseDirectory(config=self.config())
+        folder = course.format_path(getattr(course, f"{step}_directory"), student, self.assignment.name)
+        return Path(folder) / f"{self.assignment.notebook_name}.ipynb"
 
     def _page(self, student: str, result: "Result") -> str:
         course = CourseDirectory(config=self.config())
         page = Path(course.format_path(course.feedback_directory, student, self.assignment.name))
-        done = Path(course.format_path(course.autograded_directory, student, self.assignment.name))
-        notebook = done / f"{self.assignment.notebook_name}.ipynb"
+        notebook = self._file("autograded", student)
         return cache.digest(result, sha256(notebook) if notebook.exists() else "", page.exists())
 
     def _run(self, kind: type[BaseConverter], student: str) -> str:
@@ -172,6 +196,14 @@ class Course:
         """What the gradebook has for each student."""
         with self.gradebook() as book:
             return {submission.student_id: _result(submission) for submission in self.submissions(book)}
+
+
+def _read(ledger: Path) -> dict:
+    """What was remembered; nothing where that is lost."""
+    try:
+        return json.loads(ledger.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def _confirmed(grade: Grade) -> bool:

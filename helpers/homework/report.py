@@ -31,6 +31,14 @@ class Class:
     missing: Sequence[str] = ()  # in the roster, with nothing handed in
     oral: Mapping[str, Sequence[str]] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)  # seconds of each part of the grading
+    names: Mapping[str, str] = field(default_factory=dict)  # by student, where the roster or the LMS has one
+    earlier: int = 0  # how many were handed in with an earlier download
+    notes: Sequence[str] = ()  # on the class as a whole
+
+    def who(self, student: str) -> str:
+        """A student's id, with the name where that is another."""
+        name = self.names.get(student, "")
+        return escape(f"{student} ({name})" if name not in ("", student) else student)
 
 
 def shares(item: Item, about: Class) -> dict[str, float]:
@@ -76,9 +84,12 @@ def page(about: Class) -> str:
 def _summary(about: Class) -> str:
     graded, flagged = len(about.marks), len({flag.student for flag in about.flags})
     waiting = sum(points is None for items in about.points.values() for points in items.values())
-    lines = [f"<b>{graded}</b> graded, <b>{flagged}</b> flagged for a person, <b>{waiting}</b> written answers wait."]
+    before = f" ({about.earlier} of them earlier)" if about.earlier else ""
+    lines = [f"<b>{graded}</b> graded{before}, <b>{flagged}</b> flagged for a person."]
+    lines[0] += f" <b>{waiting}</b> written answers wait."
     if about.missing:
-        lines.append(f"Nothing was handed in by {len(about.missing)}: {escape(', '.join(about.missing))}.")
+        lines.append(f"Nothing was handed in by {len(about.missing)}: {'; '.join(map(about.who, about.missing))}.")
+    lines += map(escape, about.notes)
     by_machine = [sum(p or 0.0 for p in items.values()) for items in about.points.values()]
     if len(by_machine) >= FEWEST:
         machine = "" if not waiting else " so far, without the written answers that wait"
@@ -100,7 +111,7 @@ def _flags(about: Class) -> str:
     lines: dict[str, list[str]] = {}
     for flag in sorted(about.flags, key=lambda flag: not flag.what.startswith(NOT_GRADED)):
         lines.setdefault(flag.student, []).append(escape(flag.what))
-    rows = ((escape(student), "<br>".join(own)) for student, own in lines.items())
+    rows = ((about.who(student), "<br>".join(own)) for student, own in lines.items())
     return "<h2>For a person to look at</h2>" + _table(("Student", "What"), rows)
 
 
@@ -158,7 +169,7 @@ def _mistakes(about: Class) -> str:
 def _oral(about: Class) -> str:
     if not about.oral:
         return ""
-    rows = ((escape(student), "<br>".join(map(escape, asked))) for student, asked in sorted(about.oral.items()))
+    rows = ((about.who(student), "<br>".join(map(escape, asked))) for student, asked in sorted(about.oral.items()))
     return "<h2>Three minutes, face to face</h2>" + _table(("Student", "Two questions, drawn for each"), rows)
 
 

@@ -185,6 +185,20 @@ def test_two_different_notebooks_are_a_persons_choice_and_two_equal_ones_are_one
     assert "2 notebooks: two/homework_01a.ipynb, two/homework_01b.ipynb" in flags["two"]
 
 
+def test_of_a_notebook_and_another_version_it_is_said_which_was_taken(inbox):
+    for student, other in {"ada": "homework_01 (1)", "bob": "solution_final"}.items():
+        one(inbox / student / NAME, student)
+        one(inbox / student / f"{other}.ipynb", student, "x = 2")
+    one(inbox / "eve" / NAME, "eve")
+    one(inbox / "eve" / "homework_02.ipynb", "eve", name="02")
+    found, flags = collected(inbox, asked=FIRST)
+    assert set(found) == {"ada", "bob", "eve"}
+    assert flags == {
+        "ada": "ada/homework_01 (1).ipynb was taken, and not ada/homework_01.ipynb",
+        "bob": "bob/homework_01.ipynb was taken, and not bob/solution_final.ipynb",
+    }
+
+
 def test_two_who_name_the_same_student_are_told(inbox):
     one(inbox / "ada" / NAME)
     one(inbox / "bob" / NAME, " ADA")

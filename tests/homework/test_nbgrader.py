@@ -243,3 +243,25 @@ def test_tables_are_complete_once_a_person_has_read_everything(course, monkeypat
     by_person = sum(score is None for score in items.values())
     assert table["homework_01"]["grüße jörg"] == pytest.approx(0.8 * (machine + by_person))
     assert not (folder / "grades" / "01" / "canvas-incomplete.csv").exists()
+
+
+def test_one_who_comes_later_joins_the_class(course, capsys):
+    """Tables and report are of all that are in the gradebook; who has another id since there is a roster is told."""
+    folder, *_ = course
+    blank = nbformat.read(folder / "release" / "01" / "homework_01.ipynb", 4)
+    write(answered(blank, "somebody", RIGHT, **WHY), folder.parent / "later" / "new.ipynb")
+    (folder / "roster.csv").write_text("id,name\nw1,Wrong\nnew,Ny\n")
+    try:
+        assert grade.main([str(folder.parent / "later"), "--workers", "1"]) == 0
+    finally:
+        (folder / "roster.csv").unlink()
+    told = capsys.readouterr().out
+    assert "6 graded (5 of them earlier)" in told
+    assert "No time of handing in is known for 1 of 1" in told
+    table = pd.read_csv(folder / "grades" / "01" / "canvas-incomplete.csv", dtype=str)
+    assert set(table["Student"].str.strip()) == {"Points Possible", "Ny", "Wrong", *STUDENTS} - {"wrong"}
+    report = (folder / "grades" / "01" / "report.html").read_text(encoding="utf-8")
+    assert "the roster has them as &#x27;w1&#x27;" in report
+    assert "<td>new (Ny)</td>" in report
+    page = (folder / "feedback" / "new" / "01" / "homework_01.html").read_text(encoding="utf-8")
+    assert "names another id ('somebody'): functions and table here are those of 'new'." in html.unescape(page)
