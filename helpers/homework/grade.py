@@ -34,7 +34,8 @@ TOGO = """Homework {name}: {graded}, {flagged} flagged for a person, {seconds:.0
   For you     {folder}/report.html
   Students    {feedback}/STUDENT/{name}/*.html
   Canvas      {canvas}
-  Moodle      {moodle}"""
+  Moodle      {moodle}
+  Its key     {key}: publish it after the deadline, for python -m helpers grade --mine FILE --key KEY"""
 WRITTEN = """
 
 {waiting} written answers wait for a person. Rubrics: {rubrics}; functions, tables and
@@ -333,6 +334,7 @@ def _tell(about: Class, results: dict[str, Result], tables: dict[str, Path]) -> 
         "waiting": sum(result.waiting for result in results.values()),
         "seconds": sum(about.times.values()),
         "folder": _folder(about.assignment),
+        "key": settings.key(name),
         "feedback": root / "feedback",
         "rubrics": root / "rubrics" / f"{about.assignment.notebook_name}.md",
         "drawn": drawn_file(about.assignment),

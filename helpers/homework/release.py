@@ -41,7 +41,7 @@ YEAR_ZERO = (1980, 1, 1, 0, 0, 0)  # of every file in an archive: the same conte
 NEXT = """
 All in {folder}. For you: homework.yaml (points, dates: change them, then run this again), source, rubrics, otter.
 Next: give students release/homework_NN.zip; they hand in homework_NN.ipynb. Then: python -m helpers grade FOLDER
-Keep the file `key` to yourself until the deadline: with it every mark can be given again."""
+Keep the file `key`, and keep it to yourself: the keys of all homeworks come from it."""
 
 SHEET = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Homework {name}</title>
@@ -75,7 +75,7 @@ def main(names: list[str]) -> int:
     _first_time()
     known = settings.load()
     asked = [known.assignment(name.zfill(2)) for name in names] or known.assignments
-    settings.key()
+    settings.key(known.assignments[0].name)  # made now, if there is none
     for assignment in asked:
         archive = made(assignment)
         print(f"release/{archive.name} ({archive.stat().st_size / 1000:.0f} kB): {_told(assignment)}")

@@ -1,6 +1,8 @@
 """What counts, for how much and until when: homework.yaml in the instructor's folder, or sensible defaults."""
 
 import difflib
+import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Collection, Iterable
@@ -80,8 +82,13 @@ def folder() -> Path:
     return named_path("COURSE_HOMEWORK") or ROOT / "homework"
 
 
-def key() -> str:
-    """The key that hidden inputs are drawn from, 32 hex digits; made once, readable by its owner only."""
+def key(homework: str) -> str:
+    """The key that a homework's hidden inputs are drawn from, 32 hex digits; published, it tells no other's."""
+    return hmac.new(_master().encode(), homework.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _master() -> str:
+    """What the keys of all homeworks come from; made once, readable by its owner only, and never published."""
     file = folder() / "key"
     folder().mkdir(parents=True, exist_ok=True)
     with FileLock(folder() / ".key.lock"):

@@ -176,7 +176,7 @@ def _wrapped(message: str) -> str:
 def submitted(file: Path, student: str, assignment: Assignment) -> kept.Job:
     """A submission as nbgrader has it in its folders."""
     roster = lms.roster(settings.folder() / lms.ROSTER)
-    return file.read_bytes(), drawn(file, student, roster), assignment, settings.key()
+    return file.read_bytes(), drawn(file, student, roster), assignment, settings.key(assignment.name)
 
 
 def stamp(job: kept.Job, handed_in: Path) -> str:

@@ -43,7 +43,7 @@ class MarksFirst(AbstractOtterPlugin):
         """The notebook that otter runs in place of the submission's."""
         notebook = Path(self.submission_path)
         assignment = settings.load().assignment(self.plugin_config["assignment"])
-        self.marks = marks.of(notebook, marks.student_of(notebook), assignment, settings.key())
+        self.marks = marks.of(notebook, marks.student_of(notebook), assignment, settings.key(assignment.name))
         held = {mark.item: mark.held for mark in self.marks.marks if mark.points is not None}
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
         return nbformat.v4.new_notebook(

@@ -36,7 +36,7 @@ def main(count: int = 200, notebook: str = "01") -> int:
         start, peak = time.perf_counter(), Peak()
         with peak:
             grade.main([str(handed_in), "--notebook", notebook])
-        seconds, key = time.perf_counter() - start, settings.key()
+        seconds, key = time.perf_counter() - start, settings.key(notebook)
         apart = [
             line
             for made in whole

@@ -79,7 +79,7 @@ def graded(course: Path, handed_in: Path, folder: Path) -> tuple[dict[str, float
 
 
 def ours(notebook: Path, assignment: Assignment) -> dict[str, float]:
-    found = marks.of(notebook, marks.student_of(notebook), assignment, settings.key())
+    found = marks.of(notebook, marks.student_of(notebook), assignment, settings.key(assignment.name))
     return {mark.item: mark.points for mark in found.marks if mark.points is not None}
 
 

@@ -94,7 +94,7 @@ def answers(key: str) -> set[str]:
 
 @pytest.mark.parametrize("name", settings.names())
 def test_a_bundle_gives_nothing_away(course, name):
-    found, key = texts(archive(course, name)), settings.key()
+    found, key = texts(archive(course, name)), settings.key(name)
     made = nbformat.reads(found[f"homework_{name}.ipynb"], 4)
     code = [cell for cell in made.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
@@ -120,7 +120,7 @@ def test_the_search_would_find_it(course):
     text = (course / "source" / "01" / "homework_01.ipynb").read_text(encoding="utf-8")
     source = "\n".join(cells(text))
     assert [line for line in solutions() if line in source]
-    assert {"HIDDEN", "SOLUTION", "import grade"} <= {line for line in answers(settings.key()) if line in source}
+    assert {"HIDDEN", "SOLUTION", "import grade"} <= {line for line in answers(settings.key("01")) if line in source}
 
 
 def test_a_bundle_is_small_and_says_what_counts(course, capsys):

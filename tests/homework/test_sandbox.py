@@ -164,8 +164,12 @@ names = "linear_attention", "softmax_attention"
 found = [marks.of(Path(file), STUDENT, assignment("01", *functions(*names)), KEY) for file in sys.argv[1:]]
 told, marks = sandbox.isolation(), [one.to_json() for one in found]
 own = os.environ["TMPDIR"] + "/homework-"  # on the command line of the warm interpreter and all that it has started
-left = [other for other in psutil.process_iter(["cmdline"]) if own in " ".join(other.info["cmdline"] or ())]
-print(json.dumps({"isolation": told, "marks": marks, "left": len(left) - 1}))
+def left():
+    return sum(own in " ".join(other.info["cmdline"] or ()) for other in psutil.process_iter(["cmdline"])) - 1
+until = time.monotonic() + 10  # whoever watched over a submission ends by itself, a moment after all that it watched
+while left() and time.monotonic() < until:
+    time.sleep(0.1)
+print(json.dumps({"isolation": told, "marks": marks, "left": left()}))
 """
 RIGHT = "import torch\ndef linear_attention(q, k, v):\n    return (q @ k.T).tril() @ v"
 BEHIND = """

@@ -141,11 +141,13 @@ def test_parts_sum_to_the_whole(total, weights):
 
 
 def test_the_key_is_made_once_for_its_owner_only(read, tmp_path):
-    made = settings.key()
+    made = settings.key("01")
     assert re.fullmatch("[0-9a-f]{32}", made)
-    assert settings.key() == made
+    assert settings.key("01") == made
+    assert settings.key("02") != made  # one is published while the other's homework still runs
+    assert made not in (tmp_path / "key").read_text()
     if os.name == "posix":
         assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     (tmp_path / "key").write_text(made[:-1])
     with pytest.raises(CourseError, match="backup"):
-        settings.key()
+        settings.key("01")
