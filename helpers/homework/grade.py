@@ -19,7 +19,7 @@ import nbformat
 import torch
 from tqdm.auto import tqdm
 
-from helpers.homework import collect, draws, hunted, kept, lms, marks, questions, report, settings
+from helpers.homework import collect, draws, hunted, kept, lms, marks, questions, report, sandbox, settings
 from helpers.homework.collect import Flag, Submission
 from helpers.homework.gradebook import Course, Result
 from helpers.homework.lms import Grade, Roster
@@ -57,6 +57,8 @@ def main(rest: list[str]) -> int:
         asked.folder, chosen, known, roster, settings.folder() / "downloaded" / "extracted"
     )
     names = sorted({submission.assignment.name for submission in submissions})
+    if names and not asked.scheduler:
+        print(sandbox.isolation())
     for name in names:
         Course(known[name]).ready()
     for name in names:

@@ -16,7 +16,7 @@ import pytest
 from handed_in import FORGED, LAST, NO_MASK, RIGHT, YAML, answered, id_of, made, write
 from nbgrader.api import Gradebook
 
-from helpers.homework import allowed, grade, hunted, kept, release, settings, tables, with_nbgrader
+from helpers.homework import allowed, grade, hunted, kept, release, sandbox, settings, tables, with_nbgrader
 from helpers.homework.gradebook import Course
 from helpers.support import ROOT, CourseError
 
@@ -256,6 +256,7 @@ def test_one_who_comes_later_joins_the_class(course, capsys):
     finally:
         (folder / "roster.csv").unlink()
     told = capsys.readouterr().out
+    assert told.startswith(sandbox.isolation())  # what this machine stops, and what not
     assert "6 graded (5 of them earlier)" in told
     assert "No time of handing in is known for 1 of 1" in told
     table = pd.read_csv(folder / "grades" / "01" / "canvas-incomplete.csv", dtype=str)
