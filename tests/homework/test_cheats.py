@@ -19,21 +19,22 @@ def graded(path, *code, name=NAME):
     return marks.of(notebook(path / "a.ipynb", code), STUDENT, assignment("01", *functions(name)), KEY)
 
 
-def left():
-    """Processes under this one, but the warm interpreter itself."""
+def left(before):
+    """Processes under this one that are new, but the warm interpreter itself."""
     warm = sandbox._interpreter(os.getpid()).process.pid
-    return [child for child in psutil.Process().children(recursive=True) if child.pid != warm]
+    return [child for child in psutil.Process().children(recursive=True) if child.pid not in {warm, *before}]
 
 
 @pytest.fixture(autouse=True)
 def no_harm(tmp_path):
     """Afterwards nothing is left running, and an honest submission earns all."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
     yield
     assert graded(tmp_path, HONEST).marks[0].points == 10.0
     deadline = time.monotonic() + 5
-    while left() and time.monotonic() < deadline:
+    while left(before) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert left() == []
+    assert left(before) == []
 
 
 def earns_nothing(found):
