@@ -4,7 +4,6 @@ Dask hands them out, and hands them out again where a worker is lost. Rows are w
 them; a row says on which device and machine it was measured.
 """
 
-import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,26 +14,16 @@ from tqdm.auto import tqdm
 from helpers.experiments import catalogue
 from helpers.experiments.study import Study
 from helpers.support import CourseError
+from helpers.support.scheduler import WORKER, connect
 
-PATIENCE = 5  # seconds, until a scheduler has to answer
 RETRIES = 2  # of a cell that raised an error; Dask's own limit, 3, holds for workers that a cell took with it
-WORKER = "dask worker {address} --nthreads 1"
 _ONE_CELL = threading.Lock()  # finetuning changes the weights of the one model that all threads of a worker share
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
     """The cluster behind this scheduler. Raises CourseError where none answers."""
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs of a lost scheduler is said here
-    try:
-        client = Client(address, timeout=PATIENCE)
-    except Exception as error:  # what Dask raises depends on what answers there
-        reason = f" ({error})" if isinstance(error, (OSError, ValueError)) else ""
-        raise CourseError(
-            f"No Dask scheduler answers at {address}{reason}.\n"
-            f"Start one with `dask scheduler`, and on every device a worker: {WORKER.format(address='ADDRESS')}"
-        ) from error
-    with client:
+    with connect(address) as client:
         if not client.scheduler_info()["workers"]:
             print(f"No worker is there yet. One a device, in the course's folder: {WORKER.format(address=address)}")
         yield client

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import logging
 import os
 import re
 import shlex
@@ -29,7 +28,6 @@ from helpers.homework.settings import Assignment, Item
 from helpers.support import CourseError
 
 Pool = Callable[[], AbstractContextManager[Executor]]
-PATIENCE = 5  # seconds, until a scheduler has to answer
 TOGO = """Homework {name}: {graded}, {flagged} flagged for a person, {seconds:.0f} s.
   For you     {folder}/report.html
   Students    {feedback}/STUDENT/{name}/*.html
@@ -48,8 +46,9 @@ then give the same command again: pages and tables then have these points; nothi
 def main(rest: list[str]) -> int:
     """The verb `grade`."""
     asked = _arguments(rest)
-    known = {assignment.name: assignment for assignment in settings.load().assignments}
-    chosen = settings.load().assignment(asked.notebook) if asked.notebook else None
+    made = settings.load()
+    known = {assignment.name: assignment for assignment in made.assignments}
+    chosen = made.assignment(asked.notebook) if asked.notebook else None
     if asked.mine:
         return mine(asked.mine, asked.key, asked.student, chosen, known)
     roster = lms.roster(settings.folder() / lms.ROSTER)
@@ -256,17 +255,9 @@ def _processes(workers: int) -> Executor:
 
 @contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
-    from distributed import Client
+    from helpers.support import scheduler  # loads Dask, a second that only this way of grading needs
 
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs of a lost scheduler is said here
-    try:
-        client = Client(address, timeout=PATIENCE)
-    except Exception as error:  # what Dask raises depends on what answers there
-        raise CourseError(
-            f"No Dask scheduler answers at {address}.\n"
-            f"Start one with `dask scheduler`, and workers in the course's folder: dask worker {address} --nthreads 1"
-        ) from error
-    with client, client.get_executor(pure=False) as executor:
+    with scheduler.connect(address) as client, client.get_executor(pure=False) as executor:
         if set(client.run(kept.version).values()) - {kept.version()}:
             raise CourseError("A worker has another version of the course than this.\nBring all to the same one.")
         yield executor

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.homework import allowed, bugs, bundle, draws, tables
+from helpers.homework import allowed, bugs, bundle, tables
 from helpers.homework.bugs import Bug
 from helpers.homework.settings import Assignment
+from helpers.homework.student import posed
 from helpers.homework.tables import Table
 
 HEAD = """# Homework {name}: what was drawn for each student
@@ -17,9 +18,8 @@ For whoever reads the written answers. Not for students: reasons and keys are in
 
 def wrong(assignment: Assignment, student: str) -> dict[str, Bug]:
     """The wrong functions of a student, by item."""
-    bank = bugs.bank(assignment.name)
-    drawn = draws.bugs(assignment.term, assignment.name, student, list(bank)) if bank else []
-    return {item.id: bank[drawn[int(item.asks) - 1]] for item in assignment.items if item.kind == "bug"}
+    drawn = bugs.drawn(assignment.term, assignment.name, student)
+    return {item.id: drawn[int(item.asks) - 1] for item in assignment.items if item.kind == "bug"}
 
 
 def _table(assignment: Assignment, student: str) -> Table:
@@ -30,12 +30,9 @@ def shown(assignment: Assignment, student: str) -> dict[str, NotebookNode]:
     """What the cells of the notebook that show a student's tasks print, by the cells' names."""
     found = {}
     for id, bug in wrong(assignment, student).items():
-        about = bundle.about(bug.exercise)
-        text = f"Exercise {about['number']}, {about['equation']}\nInputs: {about['inputs']}\n\n{bug.source}"
+        text = posed(bundle.about(bug.exercise), bug.source)
         found[f"show-{id}"] = nbformat.v4.new_output("stream", name="stdout", text=text)
-    table = _table(assignment, student)
-    sentences = "\n".join(f"- **{letter}.** {text}" for letter, text in table.sentences.items())
-    text = f"{table.text()}\n\n{sentences}"
+    text = _table(assignment, student).page()
     found["show-table"] = nbformat.v4.new_output("display_data", data={"text/markdown": text, "text/plain": text})
     return found
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from helpers.homework.marks import SIZE
 from helpers.support import CourseError
 
-MOST = 20_000_000  # bytes of a notebook; with figures one has a few million
+MOST = SIZE  # bytes of a notebook: larger ones would not be marked
 MEMBERS = 2_000  # files in a student's archive
 CLUTTER = ("__MACOSX", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini")
 

@@ -26,7 +26,6 @@ from helpers.homework.settings import Assignment, Item
 SIZE, CELLS, TEXT = 20_000_000, 500, 5000  # bytes of a notebook, its code cells, characters of an answer
 NO_FUNCTION = "There is no function called `{}` in the notebook."
 NO_ANSWER = "Not attempted: `raise NotImplementedError` stands where the answer would be."
-LETTERS = "ABCDEFGH"
 
 
 @dataclass(frozen=True)
@@ -236,9 +235,7 @@ def _function(item: Item, asked: Asked) -> Mark:
 
 def _bug(item: Item, asked: Asked) -> Mark:
     """By what the inputs that were handed in do to the wrong function and to the right one, here."""
-    bank = bugs.bank(asked.assignment.name)
-    drawn = draws.bugs(asked.assignment.term, asked.assignment.name, asked.student, list(bank))
-    bug = bank[drawn[int(item.asks) - 1]]
+    bug = bugs.drawn(asked.assignment.term, asked.assignment.name, asked.student)[int(item.asks) - 1]
     name = f"counterexample_{item.asks}"
     try:
         inputs = asked.submission.call(name, ()).value
@@ -258,9 +255,9 @@ def _verdict(item: Item, asked: Asked) -> Mark:
         given = asked.submission.read("verdict")
     except LookupError:
         given = None
-    answers = {letter: given.get(letter) for letter in LETTERS} if isinstance(given, Mapping) else {}
+    answers = {letter: given.get(letter) for letter in tables.LETTERS} if isinstance(given, Mapping) else {}
     answers = {letter: answer for letter, answer in answers.items() if isinstance(answer, bool)}
-    of = len(LETTERS)
+    of = len(tables.LETTERS)
     if not answers:
         return _machine(item, 0, of, "not attempted", "`verdict` answers nothing: True or False for each letter.")
     table = tables.table(asked.assignment.term, asked.assignment.name, asked.student)
@@ -274,7 +271,7 @@ def _verdict(item: Item, asked: Asked) -> Mark:
 
 def _counted(answers: Mapping[str, bool], wrong: list[str]) -> str:
     """How many sentences are right, wrong and open, and which of them are open."""
-    left = [letter for letter in LETTERS if letter not in answers]
+    left = [letter for letter in tables.LETTERS if letter not in answers]
     open_ = f"{len(left)} open" + (f" ({', '.join(left)})" if left else "")
     return f"{len(answers) - len(wrong)} right, {len(wrong)} wrong, {open_}."
 

@@ -13,14 +13,13 @@ import nbformat
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.homework import examples, inputs, questions
+from helpers.homework import examples, inputs, questions, tables
 from helpers.homework.settings import Assignment, Item
 from helpers.support import ROOT
 
 PREFILLED = "prefilled"
 STUB = "raise NotImplementedError  # your code here"
 ANSWER = "*Your answer:*"
-LETTERS = "ABCDEFGH"
 MODULES = ("attention", "dual", "regression", "tasks", "icl", "metrics", "controls")
 KINDS = {"function": "functions", "bug": "bug hunts", "verdict": "a table", "written": "written answers"}
 
@@ -200,7 +199,7 @@ def _hunt(item: Item, why: Item | None) -> Iterator[NotebookNode]:
 def _verdict(item: Item) -> Iterator[NotebookNode]:
     yield _text(TABLE.format(points=f"{item.points:g} points"))
     yield _code("homework.table()", "show-table", locked=True)
-    answers = "".join(f'    "{letter}": None,\n' for letter in LETTERS)
+    answers = "".join(f'    "{letter}": None,\n' for letter in tables.LETTERS)
     yield _fill(f"verdict = {{  # True, False, or None for no answer\n{answers}}}", "fill-verdict")
     yield _checked(item, "homework.answered(verdict)")
 

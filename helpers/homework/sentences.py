@@ -19,6 +19,7 @@ else:
     import draws
     from studies import GUESS, Row, Study, between, coin, pick, two
 
+LETTERS = "ABCDEFGH"  # of a table's sentences
 Slots = dict[str, str | float | int]
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def _drawn(study: Study, by: Random) -> list[Sentence]:
     """Eight sentences, or fewer where too many would say the same."""
     found = []
     for group in ["always", *draws.shuffled(sorted({template.group for template in BANK.values()} - {"always"}), by)]:
-        found += _of_group(group, study, by, found) if len(found) < 8 else []
+        found += _of_group(group, study, by, found) if len(found) < len(LETTERS) else []
     return found
 
 

@@ -116,11 +116,15 @@ def bug(number: int) -> Callable | None:
         return None
     drawn = _bug(number)
     about = BUGS[drawn_for["name"]]["exercises"][drawn["exercise"]]
-    print(f"Exercise {about['number']}, {about['equation']}\n{about['what']}")
-    print(f"Inputs: {about['inputs']}\n\n{drawn['source']}")
+    print(posed(about, drawn["source"]))
     names: dict = {"torch": torch}
     exec(compile(drawn["source"], f"<bug {number}>", "exec"), names)
     return names[drawn["exercise"]]
+
+
+def posed(about: Mapping[str, str], source: str) -> str:
+    """A bug hunt's text: what the function should do and takes, and the wrong function."""
+    return f"Exercise {about['number']}, {about['equation']}\n{about['what']}\nInputs: {about['inputs']}\n\n{source}"
 
 
 def _bug(number: int) -> dict[str, str]:
@@ -172,17 +176,14 @@ def table() -> Page:
     """The study that was drawn for you, and the eight sentences."""
     if not drawn_for:
         return Page(FIRST)
-    drawn = tables.table(*_drawn())
-    return Page(
-        drawn.text() + "\n\n" + "\n".join(f"- **{letter}.** {text}" for letter, text in drawn.sentences.items())
-    )
+    return Page(tables.table(*_drawn()).page())
 
 
 def answered(verdict: Mapping[str, object]) -> None:
     """How many sentences you have judged; not whether you are right."""
-    letters = "ABCDEFGH"
     if not isinstance(verdict, Mapping):
         raise Told('`verdict` must stay a dict: {"A": True, "B": False, …}.')
+    letters = tables.LETTERS
     odd = [letter for letter in letters if verdict.get(letter) not in (True, False, None)]
     if odd:
         raise Told(f"Write True, False or None behind {', '.join(odd)}.")

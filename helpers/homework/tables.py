@@ -1,7 +1,7 @@
 """A small made-up study, drawn for a student, and eight sentences that one may or may not conclude from it.
 
-Standard library only: a copy lies in every student's bundle, side by side with `draws.py`, `py` and
-`sentences.py`.
+Standard library only: a copy lies in every student's bundle, side by side with `draws.py`, `studies.py`
+and `sentences.py`.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 if __package__:
     from . import draws
-    from .sentences import Sentence, draw_sentences
+    from .sentences import LETTERS, Sentence, draw_sentences
     from .studies import GUESS, THEMES, Row, Study, draw_study
 else:
     import draws
-    from sentences import Sentence, draw_sentences
+    from sentences import LETTERS, Sentence, draw_sentences
     from studies import GUESS, THEMES, Row, Study, draw_study
 
 
@@ -36,7 +36,7 @@ class Table:
 
     def by_letter(self) -> dict[str, Sentence]:
         """What the sentences are made of."""
-        return dict(zip("ABCDEFGH", self.drawn, strict=True))
+        return dict(zip(LETTERS, self.drawn, strict=True))
 
     def text(self) -> str:
         """The study in Markdown, without the sentences."""
@@ -53,12 +53,16 @@ class Table:
         first = _lines("right answers, per cent", study.rows, "")
         return "\n".join([head, "", about, "", *first, "", *_lines("percentage points", study.differences, "+")])
 
+    def page(self) -> str:
+        """The study in Markdown, with the sentences."""
+        return "\n".join([self.text(), "", *(f"- **{letter}.** {text}" for letter, text in self.sentences.items())])
+
 
 def table(term: str, assignment: str, student: str) -> Table:
     """The table of this student."""
     by = draws.rng(term, assignment, student, "table")
     drawn = ()
-    while len(drawn) < 8:
+    while len(drawn) < len(LETTERS):
         study = draw_study(THEMES.get(assignment, THEMES["04"]), by)
         drawn = tuple(draw_sentences(study, by))
     return Table(study, drawn)

@@ -21,8 +21,7 @@ from otter.run import AutograderConfig
 from otter.test_files import GradingResults
 
 from helpers.check import engine
-from helpers.homework import marks, settings
-from helpers.homework.marks import LETTERS
+from helpers.homework import marks, settings, tables
 from helpers.homework.settings import Assignment, Item
 
 PLUGIN = "helpers.homework.with_otter.MarksFirst"
@@ -106,4 +105,4 @@ def parts(item: Item) -> int:
     """How many parts an item has; marks.of counts the same."""
     if item.kind == "function":
         return engine.worth(item.asks)
-    return len(LETTERS) if item.kind == "verdict" else 1
+    return len(tables.LETTERS) if item.kind == "verdict" else 1

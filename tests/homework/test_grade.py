@@ -17,7 +17,7 @@ from helpers.homework import inbox as files
 from helpers.homework.collect import Flag
 from helpers.homework.lms import Person, Roster
 from helpers.homework.marks import Mark, Marks
-from helpers.support import CourseError
+from helpers.support import CourseError, scheduler
 
 FIRST = assignment("01", *functions("linear_attention"))
 SECOND = assignment("02", *functions("weight_update"))
@@ -335,7 +335,7 @@ def test_marks_from_a_cluster_are_the_same(inbox, monkeypatch):
 
 
 def test_no_cluster_there_is_said(monkeypatch):
-    monkeypatch.setattr(grade, "PATIENCE", 0.5)
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.5)
     with pytest.raises(CourseError, match="No Dask scheduler answers"), grade.pool(1, "tcp://127.0.0.1:9"):
         pass
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from helpers.check import EXERCISES
-from helpers.homework import inputs
+from helpers.homework import draws, inputs
 from helpers.homework.inputs import Exposed
 
 
@@ -40,6 +40,12 @@ def bank(assignment: str) -> dict[str, Bug]:
     if name not in (module.name for module in pkgutil.iter_modules(__path__)):
         return {}
     return {bug.name: bug for bug in importlib.import_module(f"{__name__}.{name}").BUGS}
+
+
+def drawn(term: str, assignment: str, student: str) -> list[Bug]:
+    """The wrong functions of a student, in their order."""
+    own = bank(assignment)
+    return [own[name] for name in draws.bugs(term, assignment, student, list(own))]
 
 
 def exposes(bug: Bug, handed_in: object) -> Exposed:
