@@ -10,6 +10,7 @@ AUTHORS = {  # for those who change the course: the notebooks run without them
     *("jupytext", "nbformat", "nbclient", "pytest", "pytest-timeout", "nbval", "playwright", "ruff", "pre-commit"),
     *("setuptools", "uv", "distributed", "pyarrow", "sphinx", "myst-nb", "sphinx-book-theme"),
     *("sphinx-mathjax-offline", "beautifulsoup4", "pyyaml", "nbgrader", "otter-grader"),
+    *("axe-playwright-python", "colorspacious"),
 }
 DISPENSABLE = AUTHORS | {"jupyterlab", "ipywidgets"}  # nor do they need these, in another editor
 
