@@ -12,6 +12,7 @@ from helpers.plots.page import (
     FRAME,
     PALETTE,
     PLAIN_MARKERS,
+    Title,
     canvas,
     check_any,
     legend_at_right,
@@ -33,7 +34,7 @@ def lines(
     groups: dict[str, tuple[np.ndarray, ...]],
     xlabel: str,
     ylabel: str,
-    title: str,
+    title: Title,
     log: Literal["", "x", "y", "xy"] = "",
     save: Path | None = None,
     into: DisplayHandle | None = None,
@@ -54,16 +55,20 @@ def lines(
         axes.set_xscale("log", base=2)
     if "y" in log:
         axes.set_yscale("log")
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     legend_at_right(axes, fontsize=9)
     if save:
         with cache.whole(save) as scratch:
             scratch.write_bytes(png(figure, **FRAME))
-    show(figure, f"{title}. {ylabel} against {xlabel}: {'; '.join(summary)}.", into)
+    show(figure, title, f"{ylabel} against {xlabel}: {'; '.join(summary)}.", into)
 
 
 def points(
-    groups: dict[str, tuple[np.ndarray, np.ndarray]], xlabel: str, ylabel: str, title: str, diagonal: bool = False
+    groups: dict[str, tuple[np.ndarray, np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+    title: Title,
+    diagonal: bool = False,
 ) -> None:
     """Points in groups, each with a mark and colour of its own; `diagonal`: log axes, and where both are equal."""
     styles = looks(groups)
@@ -76,16 +81,16 @@ def points(
     else:
         axes.axhline(0, color="black", lw=0.8)
         axes.axvline(0, color="black", lw=0.8, ls=":")
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     legend_at_right(axes, fontsize=9)
     summary = "; ".join(
         f"{name}: " + ", ".join(f"({a:.1f}, {b:.2f})" for a, b in zip(x, y, strict=True))
         for name, (x, y) in groups.items()
     )
-    show(figure, f"{title}. {ylabel} against {xlabel}: {summary}.")
+    show(figure, title, f"{ylabel} against {xlabel}: {summary}.")
 
 
-def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, title: str) -> None:
+def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, title: Title) -> None:
     """Loss against passes over the demonstrations [draws, passes], with the in-context level [draws] as a line."""
     styles = looks(curves, PAIRED, PLAIN_MARKERS)  # pairs share a colour: which weights; dashes: which optimiser
     figure, axes = canvas(8, 4)
@@ -98,13 +103,13 @@ def losses(curves: dict[str, tuple[list[int], np.ndarray]], level: np.ndarray, t
     steps = sorted({epoch for epochs, _ in curves.values() for epoch in epochs})
     axes.set_xticks(steps, steps)
     axes.set_xlabel("passes over the demonstrations (one step each)")
-    axes.set(ylabel="loss: −log p of the answer (nats a token)", title=title, ylim=(0, None))
+    axes.set(ylabel="loss: −log p of the answer (nats a token)", ylim=(0, None))
     legend_at_right(axes)
     summary = "; ".join(f"{name}: {', '.join(f'{v:.1f}' for v in rows.mean(0))}" for name, (_, rows) in curves.items())
-    show(figure, f"{title}. In context {level.mean():.1f}. After {', '.join(map(str, steps))} passes, {summary}.")
+    show(figure, title, f"In context {level.mean():.1f}. After {', '.join(map(str, steps))} passes, {summary}.")
 
 
-def by_layer(panels: dict[str, dict[str, Band]], ylabel: str, title: str) -> None:
+def by_layer(panels: dict[str, dict[str, Band]], ylabel: str, title: Title) -> None:
     """A panel a task, layers to the right; lines whose name starts with "null" are broken and grey."""
     names = dict.fromkeys(name for bands in panels.values() for name in bands)
     check_any(names)
@@ -119,11 +124,10 @@ def by_layer(panels: dict[str, dict[str, Band]], ylabel: str, title: str) -> Non
     for name, style in styles.items():  # a task may lack a line that another has
         axes[0, -1].plot([], [], ms=3.5, label=name, **style)
     legend_at_right(axes[0, -1], fontsize=9)
-    figure.suptitle(title, fontsize=11)
     summary = "; ".join(
         f"{task}, {name}: {np.nanmean(band[0]):.2f}" for task, bands in panels.items() for name, band in bands.items()
     )
-    show(figure, f"{title}. {ylabel} by layer; means over the layers: {summary}.")
+    show(figure, title, f"{ylabel} by layer; means over the layers: {summary}.")
 
 
 def _layer_looks(names: list[str]) -> dict[str, dict]:

@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 
 from helpers.plots.page import COLOURS, canvas, show
+from helpers.support.findings import Finding
 
 ROUTE = {
     "00": "start here",
@@ -29,10 +30,10 @@ def route(here: str) -> None:
     axes.plot([0, len(ROUTE) - 1], [0, 0], color="#bdbdbd", zorder=1)
     axes.set(xlim=(-0.6, len(ROUTE) - 0.4), ylim=(-2.3, 0.7))
     axes.axis("off")
-    show(figure, f"The course's route, notebooks {', '.join(ROUTE)}; this is {here}, {ROUTE[here]}.")
+    show(figure, "", f"The course's route, notebooks {', '.join(ROUTE)}; this is {here}, {ROUTE[here]}.")
 
 
-def updates(icl: np.ndarray, ft: np.ndarray, title: str) -> None:
+def updates(icl: np.ndarray, ft: np.ndarray, title: str | Finding) -> None:
     """Two updates [d] of one attention output, drawn in the plane they span: true lengths, true angle."""
     lengths = np.linalg.norm(icl), np.linalg.norm(ft)
     cosine = icl @ ft / (lengths[0] * lengths[1])
@@ -46,6 +47,10 @@ def updates(icl: np.ndarray, ft: np.ndarray, title: str) -> None:
     reach = np.abs(ends).max() * 1.15
     axes.set_xlim(min(0, ends[1, 0]) - 0.25 * reach, 1.45 * reach)
     axes.set_ylim(-0.18 * reach, max(ends[1, 1], 0.3 * reach) * 1.2)
-    axes.set(aspect="equal", title=f"{title} (cosine {cosine:.2f})", xticks=[], yticks=[])
+    axes.set(aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    show(figure, f"{title}: two arrows, {lengths[0]:.2f} and {lengths[1]:.2f} long, cosine {cosine:.2f}.")
+    show(
+        figure,
+        f"{title} (cosine {cosine:.2f})",
+        f"Two arrows, {lengths[0]:.2f} and {lengths[1]:.2f} long, cosine {cosine:.2f}.",
+    )

@@ -7,12 +7,12 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from helpers.plots.page import COLOURS, PLAIN_MARKERS, canvas, check_any, legend_at_right, looks, show
+from helpers.plots.page import COLOURS, PLAIN_MARKERS, Title, canvas, check_any, legend_at_right, looks, show
 
 Estimates = dict[str, dict[str, tuple[float, float, float]]]  # task, way: mean, low end, high end
 
 
-def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], positive: str, title: str) -> None:
+def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], positive: str, title: Title) -> None:
     """Per sentence, how sure the model is of `positive` under each of `steps`; filled where it chooses right."""
     check_any(rows)
     if not all(len(chances) == len(steps) for chances in rows.values()):
@@ -34,17 +34,19 @@ def answers(rows: dict[str, list[float]], steps: list[str], truths: list[str], p
     texts = (textwrap.shorten(text, 46, placeholder=" …") for text in rows)
     labels = [f"{text}\n({truth})" for text, truth in zip(texts, truths, strict=True)]
     axes.set_yticks(range(len(rows)), labels, fontsize=8.5)
-    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), title=title)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
     axes.set_xlabel(f"share of “{positive}” among the two labels")
     legend_at_right(axes, title="demonstrations")
     summary = "; ".join(
         f"{truth}: {', '.join(f'{chance:.2f}' for chance in chances)}"
         for chances, truth in zip(rows.values(), truths, strict=True)
     )
-    show(figure, f"{title}. Share of {positive} for {', '.join(steps)} demonstrations, a sentence each. {summary}.")
+    show(figure, title, f"Share of {positive} for {', '.join(steps)} demonstrations, a sentence each. {summary}.")
 
 
-def label_bias(raw: np.ndarray, calibrated: np.ndarray, gold: np.ndarray, labels: tuple[str, ...], title: str) -> None:
+def label_bias(
+    raw: np.ndarray, calibrated: np.ndarray, gold: np.ndarray, labels: tuple[str, ...], title: Title
+) -> None:
     """For two labels: the difference of their scores on every query, before and after label bias is removed."""
     if not len(labels) == raw.shape[1] == calibrated.shape[1] == 2:
         raise ValueError(
@@ -62,11 +64,10 @@ def label_bias(raw: np.ndarray, calibrated: np.ndarray, gold: np.ndarray, labels
         axes.set(title=f"{name}: {right:.2f} right", xlabel=f"score of “{labels[1]}” − “{labels[0]}” (nats)")
     panels[0].set_ylabel("queries")
     panels[1].legend(frameon=False)
-    figure.suptitle(title, fontsize=11)
-    show(figure, f"{title}. Two histograms of the score difference, raw and with label bias removed, by true label.")
+    show(figure, title, "Two histograms of the score difference, raw and with label bias removed, by true label.")
 
 
-def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], title: str) -> None:
+def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], title: Title) -> None:
     """Accuracy of each way on each task with its 95 % interval: raw above, label bias removed below."""
     styles = _way_looks(way for table in (raw, calibrated) for ways in table.values() for way in ways)
     check_any(styles)
@@ -84,12 +85,11 @@ def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], 
     panels[0].plot([], [], color="black", lw=0.9, ls=":", label="guessing")
     legend_at_right(panels[0])
     panels[1].set_xticks(range(len(raw)), [name.replace("-", "-\n") for name in raw])
-    figure.suptitle(title, fontsize=11)
     summary = "; ".join(
         f"{task}: {', '.join(f'{way} {estimate[0]:.2f}' for way, estimate in ways.items())}"
         for task, ways in raw.items()
     )
-    show(figure, f"{title}. Raw accuracy, {summary}. Below, the same with label bias removed.")
+    show(figure, title, f"Raw accuracy, {summary}. Below, the same with label bias removed.")
 
 
 def _way_looks(ways: Iterable[str]) -> dict[str, dict]:
@@ -109,7 +109,7 @@ def _intervals(axes: Axes, group: int, ways: dict[str, tuple[float, float, float
             axes.errorbar(middle, mean, [[mean - low], [high - mean]], ls="", capsize=3, **style)
 
 
-def differences(groups: dict[str, tuple[np.ndarray, tuple[float, float, float]]], xlabel: str, title: str) -> None:
+def differences(groups: dict[str, tuple[np.ndarray, tuple[float, float, float]]], xlabel: str, title: Title) -> None:
     """A row a group: a dot for every seed's difference, and its mean with the ends of an interval."""
     check_any(groups)
     figure, axes = canvas(8, 0.45 * len(groups) + 1.2)
@@ -118,8 +118,8 @@ def differences(groups: dict[str, tuple[np.ndarray, tuple[float, float, float]]]
         axes.errorbar(mean, height, xerr=[[mean - low], [high - mean]], fmt="D", color="#0173b2", capsize=4, zorder=3)
     axes.axvline(0, color="black", lw=0.8)
     axes.set_yticks(range(len(groups)), list(groups))
-    axes.set(xlabel=xlabel, title=title, ylim=(len(groups) - 0.5, -0.5))
+    axes.set(xlabel=xlabel, ylim=(len(groups) - 0.5, -0.5))
     summary = "; ".join(
         f"{name} {mean:+.3f} ({low:+.3f} to {high:+.3f})" for name, (_, (mean, low, high)) in groups.items()
     )
-    show(figure, f"{title}. {xlabel}, mean and interval: {summary}.")
+    show(figure, title, f"{xlabel}, mean and interval: {summary}.")

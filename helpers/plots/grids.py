@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.image import AxesImage
 
-from helpers.plots.page import canvas, check_any, show
+from helpers.plots.page import Title, canvas, check_any, show
 
 
-def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str, numbers: bool = False) -> None:
+def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: Title, numbers: bool = False) -> None:
     """Matrices side by side: on one scale of colours, or each on its own and with its numbers; nan stays white."""
     check_any(panels)
     count, wide = len(panels), sum(max(1.6, 0.4 * panel.shape[1]) for panel in panels.values())
@@ -24,9 +24,8 @@ def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: str
     row[0][0].set_ylabel(ylabel)
     if not numbers:
         figure.colorbar(image, ax=row[0], pad=0.02, shrink=0.9)
-    figure.suptitle(title, fontsize=11)
     summary = "; ".join("{} from {:.1f} to {:.1f}".format(name, *_range(panel)) for name, panel in panels.items())
-    show(figure, f"{title}. {ylabel} against {xlabel}: {summary}.")
+    show(figure, title, f"{ylabel} against {xlabel}: {summary}.")
 
 
 def _range(*panels: np.ndarray) -> tuple[float, float]:
@@ -50,7 +49,7 @@ def _numbers(axes: Axes, panel: np.ndarray) -> None:
             axes.text(j, i, f"{number:.1f}", ha="center", va="center", fontsize=8, color=colour)
 
 
-def maps(rows: dict[str, np.ndarray], tokens: list[str], title: str) -> None:
+def maps(rows: dict[str, np.ndarray], tokens: list[str], title: Title) -> None:
     """Attention to the same tokens under several readings [tokens], each row on its own scale from low to high."""
     check_any(rows)
     figure, axes = canvas(max(5, 0.28 * len(tokens) + 1.6), 0.42 * len(rows) + 1.9)
@@ -61,13 +60,12 @@ def maps(rows: dict[str, np.ndarray], tokens: list[str], title: str) -> None:
     axes.hlines(np.arange(1, len(rows)) - 0.5, -0.5, len(tokens) - 0.5, color="white", lw=2)
     bar = figure.colorbar(image, ax=axes, ticks=[0, 1], pad=0.02)
     bar.ax.set_yticklabels(["least", "most"])
-    axes.set_title(title)
     axes.spines[:].set_visible(False)
     strongest = "; ".join(f"{name}: {tokens[int(row.argmax())].strip()}" for name, row in rows.items())
-    show(figure, f"{title}. Attention to {len(tokens)} tokens in {len(rows)} rows; strongest: {strongest}.")
+    show(figure, title, f"Attention to {len(tokens)} tokens in {len(rows)} rows; strongest: {strongest}.")
 
 
-def recovered(zero_shot: np.ndarray, finetuned: np.ndarray, in_context: np.ndarray, title: str) -> None:
+def recovered(zero_shot: np.ndarray, finetuned: np.ndarray, in_context: np.ndarray, title: Title) -> None:
     """Rec2FTP in one picture: a column a query, dark where right [n]; framed: what finetuning fixed."""
     rows = np.array([zero_shot, finetuned, in_context], dtype=int)
     rows = rows[:, np.lexsort((rows[2], rows[1], -rows[0]))[::-1]]
@@ -79,13 +77,13 @@ def recovered(zero_shot: np.ndarray, finetuned: np.ndarray, in_context: np.ndarr
     if len(fixed):
         frame = plt.Rectangle((fixed[0] - 0.5, -0.45), len(fixed), 2.9, fill=False, ec="#d55e00", lw=2.5, clip_on=False)
         axes.add_patch(frame)
-    axes.set(xlabel="queries, sorted (blue: right; framed: what finetuning fixed)", title=title)
+    axes.set(xlabel="queries, sorted (blue: right; framed: what finetuning fixed)")
     axes.spines[:].set_visible(False)
     hits = rows[2, fixed].sum()
-    show(figure, f"{title}. Finetuning fixed {len(fixed)} of {rows.shape[1]} queries, the prompt {hits} of those.")
+    show(figure, title, f"Finetuning fixed {len(fixed)} of {rows.shape[1]} queries, the prompt {hits} of those.")
 
 
-def pictures(rows: dict[str, list[tuple[np.ndarray, str]]], title: str) -> None:
+def pictures(rows: dict[str, list[tuple[np.ndarray, str]]], title: Title) -> None:
     """Rows of small grey pictures, each with a line of text under it; the name of a row stands at its left."""
     check_any(rows)
     columns = max(1, *map(len, rows.values()))
@@ -97,6 +95,5 @@ def pictures(rows: dict[str, list[tuple[np.ndarray, str]]], title: str) -> None:
             axes.imshow(picture, cmap="gray_r")
             axes.text(0.5, -0.08, caption, ha="center", va="top", fontsize=8.5, transform=axes.transAxes)
         line[0].text(-0.25, 0.5, name, ha="right", va="center", fontsize=9.5, transform=line[0].transAxes)
-    figure.suptitle(title, fontsize=11)
     summary = "; ".join(f"{name}: {', '.join(caption for _, caption in row)}" for name, row in rows.items())
-    show(figure, f"{title}. Pictures, {summary}.".replace("\n", " "))
+    show(figure, title, f"Pictures, {summary}.".replace("\n", " "))

@@ -158,7 +158,7 @@ class Microscope:
             return
         view = look(self.heads[self.head.value], self.demos.value, self.query.value, self.reading.value)
         self.triptych.draw(view)
-        self.image.value = page_bundle(self.figure, view.alt(), **FRAME)["text/html"]
+        self.image.value = page_bundle(self.figure, "", view.alt(), **FRAME)["text/html"]
         self.words.value = f'<span role="status">In words: {html.escape(view.alt())}</span>'
 
 

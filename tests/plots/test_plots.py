@@ -9,10 +9,11 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from IPython.display import DisplayHandle
 
 from helpers import plots
 from helpers.plots import page
-from helpers.support import ROOT
+from helpers.support import ROOT, findings
 
 pytestmark = [  # the last one is asked first
     pytest.mark.filterwarnings("error"),  # of a layout without room, above all
@@ -141,16 +142,44 @@ def test_where_both_axes_are_logarithmic_a_line_says_its_slope(drawn, log, label
     assert text.get_text() == label
 
 
-def test_a_figure_reaches_the_page_with_its_words_and_is_closed(monkeypatch):
-    shown, before = [], plt.get_fignums()
-    monkeypatch.setattr(page, "display", lambda bundle, raw: shown.append(bundle))
-    plots.lines({"<b>": (X, X)}, "x", "y", "title")
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed, in order."""
+    bundles = []
+
+    class Place(DisplayHandle):
+        def update(self, bundle, raw):
+            bundles.append(bundle)
+
+    monkeypatch.setattr(page, "display", lambda bundle, raw, display_id: bundles.append(bundle) or Place())
+    return bundles
+
+
+def test_a_figure_reaches_the_page_with_its_words_and_is_closed(shown):
+    before = plt.get_fignums()
+    plots.lines({"<b>": (X, X)}, "x", "y", "A <title>")
     assert plt.get_fignums() == before
     (bundle,) = shown
-    assert bundle["text/plain"] == "title. y against x: <b> from 1 to 5."
-    assert re.search(f'alt="{re.escape(html.escape(bundle["text/plain"]))}"', bundle["text/html"])
-    assert re.search('src="data:image/png;base64,([^"]+)"', bundle["text/html"])[1] == bundle["image/png"]
-    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert set(bundle) == {"text/html", "text/plain"}  # the picture is stored once
+    title, words = bundle["text/plain"].split("\n")
+    assert (title, words) == ("A <title>", "y against x: <b> from 1 to 5.")
+    assert f">{html.escape(title)}</div><img" in bundle["text/html"]
+    assert f'alt="{html.escape(words)}"' in bundle["text/html"]
+    picture = base64.b64decode(re.search('src="data:image/png;base64,([^"]+)"', bundle["text/html"])[1])
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_a_finding_is_kept_back_until_its_question_is_answered(shown, monkeypatch):
+    monkeypatch.setattr(findings, "answered", lambda key: key in done)
+    done = set()
+    plots.lines({"a": (X, X)}, "x", "y", findings.Finding("age", "The newest are held back"))
+    assert "held back" not in str(shown)
+    assert "predict first" in shown[0]["text/html"]
+    done.add("age")
+    findings.open_all("age")
+    assert len(shown) == 2
+    assert "The newest are held back" in shown[1]["text/html"]
+    assert "predict first" not in shown[1]["text/html"]
 
 
 def test_a_saved_figure_is_whole_and_alone(tmp_path):
