@@ -15,9 +15,9 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
-from helpers.course import address, equations
+from helpers.course import address, equations, kept_back
 from helpers.experiments import facts
-from helpers.support import ROOT, CourseError, cache
+from helpers.support import ROOT, CourseError, boxes, cache, findings
 from helpers.widgets.live import VIEW
 
 SOURCES = ROOT / "notebooks" / "source"
@@ -28,6 +28,8 @@ RESULT = re.compile(r"\{result:([^}]+)\}")
 EQUATIONS = re.compile(r"\{equations:([^}]+)\}")
 EXERCISE = re.compile(r"\{exercise:([^}]+)\}")
 ANSWER = re.compile(r"\{solution:([^}]+)\}")
+TABLE = "Each equation, its function and its test"
+CONCLUSION = "conclusion"  # the tag of a cell on what the reader may conclude and what not
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -37,27 +39,61 @@ def sources(names: list[str] | None = None) -> list[Path]:
 
 
 def notebook(source: Path, solved: bool) -> NotebookNode:
-    """A notebook without outputs: set-up in front, solutions kept or stubs, numbers filled in, ids by content."""
+    """A notebook without outputs: set-up in front, solutions kept or stubs, numbers filled in, ids by content.
+
+    The student's keeps its findings back: `kept_of` has them.
+    """
+    return identified(_both(source, solved)[0])
+
+
+def kept_of(source: Path) -> kept_back.Kept:
+    """What the student's notebook keeps back until a prediction is made."""
+    return _both(source, solved=False)[1]
+
+
+def _both(source: Path, solved: bool) -> tuple[NotebookNode, kept_back.Kept]:
     made = jupytext.read(source)
     _open(made, f"notebooks/{'solutions/' if solved else ''}{source.stem}.ipynb")
-    solutions = {}
-    for cell in made.cells:
-        if "# BEGIN SOLUTION" in cell.source:
-            solutions[re.search(r"^def (\w+)", cell.source, re.M)[1]] = SOLUTION.sub(r"\2", cell.source + "\n").strip()
+    solutions = _solutions(made)
     made.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     for cell in made.cells:
         stub = r"\2" if solved else r"\1raise NotImplementedError  # your code here" + "\n"
         cell.source = SOLUTION.sub(stub, cell.source + "\n").rstrip("\n")
+        cell.metadata = _metadata(cell, solved)
         if cell.cell_type == "markdown":
-            cell.source = RESULT.sub(lambda match: facts.fact(match[1]), cell.source)
-            cell.source = EQUATIONS.sub(lambda match: equations.equation_table(sources([match[1]])[0]), cell.source)
-            cell.source = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), cell.source)
-            cell.source = ANSWER.sub(
-                lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), cell.source
-            )
-        cell.metadata = NotebookNode({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+            cell.source = _filled(cell, solutions)
     made.nbformat, made.nbformat_minor = 4, 5
-    return identified(made)
+    return made, {} if solved else kept_back.lift(made)
+
+
+def _solutions(made: NotebookNode) -> dict[str, str]:
+    """The solution of every exercise, by the name of its function."""
+    asked = (cell.source + "\n" for cell in made.cells if "# BEGIN SOLUTION" in cell.source)
+    return {re.search(r"^def (\w+)", source, re.M)[1]: SOLUTION.sub(r"\2", source).strip() for source in asked}
+
+
+def _metadata(cell: NotebookNode, solved: bool) -> NotebookNode:
+    """A cell's tags; the student's page folds code that is not the lesson."""
+    kept = NotebookNode({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+    if not solved and kept_back.FOLDED in kept.get("tags", ()):
+        kept["jupyter"] = {"source_hidden": True}
+    return kept
+
+
+def _filled(cell: NotebookNode, solutions: dict[str, str]) -> str:
+    """A markdown cell's text with results, tables, exercises and solutions in place, and its conclusions in boxes."""
+    text = RESULT.sub(lambda match: facts.fact(match[1]), cell.source)
+    text = EQUATIONS.sub(lambda match: fold(TABLE, equations.equation_table(sources([match[1]])[0])), text)
+    text = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), text)
+    text = ANSWER.sub(lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), text)
+    return concluded(text) if CONCLUSION in cell.metadata.get("tags", ()) else text
+
+
+def concluded(text: str) -> str:
+    """What a reader may conclude and what not, each in its box."""
+    before, mark, may_not = text.partition("**What you may not")
+    may = boxes.markdown_box("may", before.strip())
+    return f"{may}\n\n{boxes.markdown_box('may not', f'{mark}{may_not}'.strip())}" if mark else may
 
 
 def identified(made: NotebookNode) -> NotebookNode:
@@ -117,6 +153,16 @@ def write(made: NotebookNode, path: Path) -> None:
         scratch.write_text(text(made), encoding="utf-8")
 
 
+def kept_path(source: Path) -> Path:
+    """Where the student's notebook finds what it keeps back."""
+    return findings.FOLDER / f"{source.stem[:2]}.json"
+
+
+def _write_kept(source: Path) -> None:
+    with cache.whole(kept_path(source)) as scratch:
+        scratch.write_text(kept_back.text(kept_of(source)), encoding="utf-8")
+
+
 def pictures(made: NotebookNode) -> dict[Path, bytes]:
     """The figures that pages outside the notebooks show: those of cells tagged "picture-NAME"."""
     return {
@@ -139,6 +185,7 @@ def main(names: list[str]) -> int:
     """Write the student's notebooks and execute the solved ones whose source starts with one of `names`."""
     for source in _some(names):
         write(notebook(source, solved=False), STUDENT / f"{source.stem}.ipynb")
+        _write_kept(source)
         start = time.perf_counter()
         executed = execute(notebook(source, solved=True))
         write(executed, SOLVED / f"{source.stem}.ipynb")

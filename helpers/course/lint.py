@@ -12,7 +12,9 @@ from nbformat import NotebookNode
 from helpers.course import links
 from helpers.support import ROOT
 
-LINES, WORDS = 15, 160  # of code and of prose in one cell
+LINES, WORDS, ITEM = 15, 160, 60  # of code and of prose in one cell; of prose in one item of a list
+LIST = re.compile(r"^ *(?:[-*]|\d+\.) +(.*(?:\n +\S.*)*)", re.M)  # an item and the lines that go on with it
+APART = re.compile(r"<details>.*?</details>|^\|.*\|$|```.*?```", re.M | re.S)  # folds, tables, code: not read in one go
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:root|home|Users|tmp|work)/[\w.-]+|[A-Z]:\\Users\\)")
 MATHS = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$\n]+\$", re.S)
 NOT_EVERYWHERE = re.compile(
@@ -41,9 +43,7 @@ def _headings(source: str) -> list[str]:
 
 
 def _markdown(source: str, level: int) -> Iterator[str]:
-    words = len(source.split())
-    if words > WORDS:
-        yield f"{words} words, at most {WORDS}"
+    yield from _lengths(APART.sub("", source))
     for hashes in _headings(source):
         if level and len(hashes) > level + 1:
             yield f"heading jumps from level {level} to {len(hashes)}"
@@ -54,6 +54,16 @@ def _markdown(source: str, level: int) -> Iterator[str]:
     for text in re.findall(r"!\[([^\]]*)\]", source):
         if not text.strip():
             yield "a picture without alternative text"
+
+
+def _lengths(prose: str) -> Iterator[str]:
+    """Walls of text: lists are read item by item, and stay whole however many there are."""
+    words = len(LIST.sub("", prose).split())
+    if words > WORDS:
+        yield f"{words} words outside of lists, at most {WORDS}"
+    for item in LIST.findall(prose):
+        if len(item.split()) > ITEM:
+            yield f"an item of {len(item.split())} words, at most {ITEM}: {item[:40]}"
 
 
 def _code(cell: NotebookNode, solved: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ planned study a line of another plan or of such a code does not count at all.
 
 import datetime
 import functools
+import html
 import inspect
 import json
 import os
@@ -32,7 +33,8 @@ from tqdm.auto import tqdm
 from helpers import DEFAULT_MODEL, gpt
 from helpers.experiments import lines, small
 from helpers.gpt import GPT
-from helpers.support import ROOT, CourseError, cache
+from helpers.support import ROOT, CourseError, boxes, cache
+from helpers.support.jupyter import show_html
 from helpers.support.provenance import code_hash
 
 RESULTS = ROOT / "data" / "results"
@@ -164,7 +166,10 @@ class Study:
         codes = _every(each.get("code") or "not kept" for each in made)
         whole = sum(where.items() <= cell.items() for cell in self.cells())
         part = f"; only {len(made)} of {whole} cells" if len(made) < whole else ""
-        print(f"recorded {dates}: {models}, {devices}, {versions}; code {codes}{part}; again: {self.command}")
+        title, where = f"Recorded {dates}", f"{models}, {devices}{part}"
+        text = f"{title}: {where}, {versions}; code {codes}; again: {self.command}"
+        small = f"{html.escape(f'{versions}; code {codes}; again:')} <code>{html.escape(self.command)}</code>"
+        show_html(boxes.box("recorded", title, html.escape(where), small=small), text)
 
     def record(self, model: str = DEFAULT_MODEL, measure: Measure | None = None) -> None:
         """Measure every cell that is not recorded yet: here, or by what gives the lines of cells in any order."""

@@ -33,25 +33,25 @@ class Finding:
         return self.text if self.is_open else ""
 
 
-def finding(key: str, text: str | int = 1) -> Finding:
+def finding(key: str, text: str | int = 1, **values: int | float | str) -> Finding:
     """A figure's title that belongs to the question `key`: its text, or in a student's notebook its number.
 
-    Raises CourseError where that question has no such text.
+    `values` fill in the braces. Raises CourseError where that question has no such text.
     """
-    return lookup(key, "title", text)
+    return lookup(key, "title", text, **values)
 
 
-def lookup(key: str, kind: Kind, text: str | int = 1) -> Finding:
+def lookup(key: str, kind: Kind, text: str | int = 1, **values: int | float | str) -> Finding:
     """A finding of this kind, by its text or, from 1, its number. Raises CourseError where there is none."""
     if isinstance(text, str):
-        return Finding(key, text, given=True)
+        return Finding(key, text.format(**values) if values else text, given=True)
     kept = _kept().get(key, {}).get(kind, [])
     if not 1 <= text <= len(kept):
         raise CourseError(
             f"Nothing is kept for the question {key!r} ({kind} {text}): the notebook and notebooks/findings differ.\n"
             "Fetch both from the same version of the course."
         )
-    return Finding(key, kept[text - 1])
+    return Finding(key, kept[text - 1].format(**values) if values else kept[text - 1])
 
 
 def _kept() -> dict[str, dict[str, list[str]]]:

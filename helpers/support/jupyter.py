@@ -18,3 +18,12 @@ def show(thing: object) -> None:
     else:
         replace_unprintable()
         print(thing)
+
+
+def show_html(html: str, text: str) -> None:
+    """In Jupyter the html, with the text for front ends that show none; elsewhere the text."""
+    if in_jupyter():
+        display({"text/html": html, "text/plain": text}, raw=True)
+    else:
+        replace_unprintable()
+        print(text)

@@ -121,8 +121,24 @@ def note(found: object) -> bool:
 
 
 def predict(key: str, chosen: str, reason: str = "") -> bool:
-    """Keep a prediction in the place of an earlier one. Returns whether it was kept."""
-    return _keep(lambda kept: kept["predictions"].update({key: {"chosen": chosen, "reason": reason}}))
+    """Keep a prediction, "" where it was skipped; another one after its answer was seen is kept beside the first.
+
+    Returns whether it was kept.
+    """
+
+    def change(kept: Kept) -> None:
+        before = kept["predictions"].get(key, {})
+        late = before.get("seen") and chosen != before.get("chosen")
+        now = {"later": chosen} if late else {"chosen": chosen, "reason": reason}
+        kept["predictions"][key] = before | now
+
+    return _keep(change)
+
+
+def seen(key: str) -> None:
+    """Note that the answer to a question that was answered or skipped is on the page."""
+    if not read()["predictions"].get(key, {"seen": True}).get("seen"):
+        _keep(lambda kept: kept["predictions"][key].update(seen=True))
 
 
 def better(a: str, b: str) -> str:

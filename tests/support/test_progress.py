@@ -99,13 +99,13 @@ def test_what_we_do_not_know_is_kept(file):
 
 def test_kept_is_said_only_when_it_was(file, capsys):
     file.write_text("")
-    widgets.predict("cost", "How many?", ["none", "one"], choose=1)
+    widgets.predict("cost", "How many?", ["none", "one"], choose="A")
     out = capsys.readouterr().out
     assert "Kept" not in out
     assert "nothing is kept" in out
-    buttons = widgets.predictions._buttons("cost", "How many?", ["none", "one"])
-    buttons.children[1].value = "one"
-    assert "Not kept" in buttons.children[3].value
+    form = widgets.predictions._form("cost", "How many?", ["none", "one"])
+    form.children[1].value = "one"
+    assert "Not kept" in form.children[-1].value
 
 
 def test_progress_that_cannot_be_written_costs_nothing_else(monkeypatch, capsys):
