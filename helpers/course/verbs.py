@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.course import setup
+from helpers.course import layout, setup
 from helpers.support import ROOT, CourseError, replace_unprintable
 
 OUTSIDE = {}  # verbs that any Python can run
@@ -58,7 +58,7 @@ def lab(rest: list[str]) -> int:
     command = [setup.python(), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", landing]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where there is nobody else
         command.append("--allow-root")
-    return _until_it_ends(subprocess.Popen([*command, *rest], cwd=ROOT))
+    return _until_it_ends(subprocess.Popen([*command, *rest], cwd=ROOT, env=layout.environment()))
 
 
 def _until_it_ends(process: subprocess.Popen) -> int:

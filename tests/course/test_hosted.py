@@ -142,6 +142,8 @@ def test_binder_builds_with_a_python_that_the_course_takes_and_verbs_that_exist(
     assert os.access(script, os.X_OK)
     for verb in re.findall(r"python -m helpers (\w+)", script.read_text()):
         assert verb in {**verbs.OUTSIDE, **verbs.INSIDE}
+    layout = re.search(r"cp -r (\S+) ", script.read_text())[1]
+    assert [*(ROOT / layout).glob("*/package.json")]
 
 
 def test_binders_python_is_the_courses(monkeypatch):

@@ -28,6 +28,7 @@ BARE = [
         "__main__.py",
         "support/__init__.py",
         "course/__init__.py",
+        "course/layout.py",
         "course/offline.py",
         "course/pip.py",
         "course/setup.py",
