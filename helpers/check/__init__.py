@@ -3,5 +3,6 @@
 from helpers.check import exercises  # noqa: F401  they register themselves
 from helpers.check.display import break_it, check
 from helpers.check.engine import EXERCISES, CheckFailed, Exercise, Verdict, grade, verdict
+from helpers.check.route import route
 
-__all__ = ["EXERCISES", "CheckFailed", "Exercise", "Verdict", "break_it", "check", "grade", "verdict"]
+__all__ = ["EXERCISES", "CheckFailed", "Exercise", "Verdict", "break_it", "check", "grade", "route", "verdict"]

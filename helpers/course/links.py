@@ -11,8 +11,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES
+from helpers.check.route import ROUTE
 from helpers.course import equations
-from helpers.plots.diagrams import ROUTE
 from helpers.support import ROOT
 
 CODE = re.compile(r"^( *)(```+|~~~+).*?^\1\2|<!--.*?-->", re.M | re.S)

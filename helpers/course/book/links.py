@@ -17,6 +17,7 @@ BADGE = re.compile(
 )  # a picture from another machine, with its link
 LINK = re.compile(rf"{CODE}|(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", re.S)
 ATTRIBUTE = re.compile(rf'{CODE}|\b(href|src|srcset)="([^"]+)"', re.S)
+ANCHOR = re.compile(r'<a href="([^"]+)">(.*?)</a>', re.S)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ def turned(text: str, file: str, book: Book) -> str:
         return f'href="{_html(target)}"' if target else ""
 
     return ATTRIBUTE.sub(_but_code(attribute), LINK.sub(_but_code(link), BADGE.sub("", text)))
+
+
+def turned_output(page: str, file: str, book: Book) -> str:
+    """The html that a notebook's cell made, its links turned; one that leads nowhere is plain text."""
+    base = Path(file).parent
+
+    def link(found: re.Match) -> str:
+        target = _target(found[1], base, book)
+        return f'<a href="{_html(target)}">{found[2]}</a>' if target else found[2]
+
+    return ANCHOR.sub(link, page)
 
 
 def _but_code(change: Callable[[re.Match], str]) -> Callable[[re.Match], str]:

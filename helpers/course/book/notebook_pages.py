@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from helpers.course import address
-from helpers.course.book.links import PICTURES, Book, turned
+from helpers.course.book.links import PICTURES, Book, turned, turned_output
 from helpers.support import ROOT, CourseError
 
 STUDENT, SOLVED = ROOT / "notebooks", ROOT / "notebooks" / "solutions"
@@ -32,7 +32,7 @@ def write(path: Path, book: Book) -> None:
     for cell in solved.cells:
         if cell.cell_type == "markdown":
             cell.source = turned(cell.source, path.relative_to(ROOT).as_posix(), book)
-        _lift_pictures(cell, book.source)
+        _move_outputs(cell, path.relative_to(ROOT).as_posix(), book)
     solved.cells = list(_shown(solved.cells, student.cells))
     nbformat.write(solved, book.source / path.name)
 
@@ -52,18 +52,18 @@ def _fold_solutions(cells: list[NotebookNode]) -> None:
             cell.source = SOLUTION.sub(lambda fold: "" if fold[1] in solutions else fold[0], cell.source)
 
 
-def _lift_pictures(cell: NotebookNode, source: Path) -> None:
-    """Pictures inside a cell's html become files: the page's text is there before they are."""
+def _move_outputs(cell: NotebookNode, file: str, book: Book) -> None:
+    """Html that a cell made: pictures inside it become files, links lead to the book's pages."""
 
     def lift(found: re.Match) -> str:
         picture = base64.b64decode(found[1])
         name = f"{PICTURES}/{hashlib.sha256(picture).hexdigest()[:16]}.png"
-        (source / name).write_bytes(picture)
+        (book.source / name).write_bytes(picture)
         return f'src="{name}"'
 
     for output in cell.get("outputs", ()):
         if "text/html" in output.get("data", ()):
-            output.data["text/html"] = EMBEDDED.sub(lift, output.data["text/html"])
+            output.data["text/html"] = turned_output(EMBEDDED.sub(lift, output.data["text/html"]), file, book)
 
 
 def _shown(solved: list[NotebookNode], student: list[NotebookNode]) -> Iterator[NotebookNode]:
