@@ -14,7 +14,7 @@ import seaborn as sns
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -28,8 +28,13 @@ PALETTE = sns.color_palette("colorblind")
 MARKERS = "osD^vPX*"
 PLAIN_MARKERS = "os^DvPX*"  # where three are compared, a triangle is clearer than a diamond
 COLOURS = dict(zip(("zero-shot", "in context", "finetuned"), PALETTE, strict=False))
-WIDTH = 6.4  # inches of one panel: with the card around it as wide as the text
+INK, BLUE, ORANGE = "#1c1c1c", *(mpl.colors.to_hex(colour) for colour in PALETTE[:2])
+UNSIGNED = "Blues"  # of maps: the darker the more
+_RED_BLUE = mpl.colormaps["RdBu_r"](np.linspace(0, 1, 9))
+SIGNED = LinearSegmentedColormap.from_list("signed", [*_RED_BLUE[:4], "white", *_RED_BLUE[5:]], N=257)  # white at 0
+WIDTH, HALF = 6.4, 3.2  # inches of one panel, with the card around it as wide as the text; of two in a row
 PIXELS = 96  # of a page, an inch
+LONGEST = 860  # pixels of panels in one line
 SHARP = {"dpi": 2 * PIXELS}
 FRAME = {"dpi": 110}  # of a picture that moves: drawn in half the time
 CARD = (
@@ -90,7 +95,7 @@ def _several(figures: Figure | Sequence[Figure]) -> list[Figure]:
 
 
 def _images(figures: Figure | Sequence[Figure], alt: str, dpi: int) -> tuple[str, int]:
-    """Every figure as an <img>, the first with the words for all; and the pixels that they take in a row."""
+    """Every figure as an <img>, the first with the words for all; and the pixels of a line of them."""
     figures = _several(figures)
     words = [
         alt,
@@ -102,7 +107,13 @@ def _images(figures: Figure | Sequence[Figure], alt: str, dpi: int) -> tuple[str
         f'src="data:image/png;base64,{base64.b64encode(png(figure, dpi)).decode()}">'
         for figure, said, width in zip(figures, words, widths, strict=True)
     )
-    return "".join(images), sum(widths)
+    return "".join(images), _wide(widths)
+
+
+def _wide(widths: list[int]) -> int:
+    """The pixels of the longest line of panels: all in one, or in lines of equally many."""
+    each = math.ceil(len(widths) / math.ceil(sum(widths) / LONGEST))
+    return max(sum(widths[start : start + each]) for start in range(0, len(widths), each))
 
 
 def _bundle(images: str, width: int, title: Title, alt: str) -> dict[str, str]:
