@@ -48,8 +48,9 @@ def toy_head(seed: int = 0) -> Head:
     """A random head: six demonstrations of one token each, then a query text of three; d = 4, m = 3."""
     rng = torch.Generator().manual_seed(seed)
     q, k, v = (torch.randn(9, width, generator=rng, dtype=torch.float64) for width in (4, 4, 3))
-    tokens = [f"demo {i}" for i in range(1, 7)] + ["query 1", "query 2", "query 3"]
-    queries = {name: place for place, name in enumerate(tokens) if place > 5}
+    names = [*(f"demo {i}" for i in range(1, 7)), "query 1", "query 2", "query 3"]
+    tokens = [" " * (place > 0) + name for place, name in enumerate(names)]  # like a GPT's, with the space before
+    queries = {name: place for place, name in enumerate(names) if place > 5}
     return Head(q, k, v, [range(i, i + 1) for i in range(6)], queries, tokens)
 
 
@@ -102,35 +103,39 @@ class View:
         if not self.count:
             return "no demonstrations: ΔW = 0, and attention adds nothing"
         if self.reading == "relaxed":
-            return f"relative difference {rounding(torch.tensor(self.difference, dtype=torch.float64))}"
-        cosine = f"{self.cosine:.2f}".replace("-", "−")
-        return f"cosine {cosine}, relative difference {self.difference:.2f} at unit length"
+            apart = rounding(torch.tensor(self.difference, dtype=torch.float64))
+            return f"the same to rounding ({apart})"
+        near = "close, not the same" if self.cosine > 0.9 else "not the same"
+        cosine = f"cosine {self.cosine:.2f}".replace("-", "−")
+        return f"{cosine}, {near if self.cosine >= 0 else 'the other way'}"
 
-    def titles(self) -> tuple[str, str, str]:
-        """What is seen in each panel."""
+    def attention(self) -> str:
+        """What the query's attention does with the demonstrations, in words."""
         here = [i for demo in self.head.demos[: self.count] for i in demo]
-        negative = int((self.weights[here] < 0).sum())
-        share = self.weights[here].sum().item()
+        if not here:
+            return "no demonstration is in context"
+        most = max(here, key=lambda i: abs(self.weights[i].item()))
+        top = f"most at “{self.head.tokens[most].strip()}”: {short(self.weights[most].item())}"
         if self.reading == "relaxed":
-            attention = f"k·q is negative on {negative} of {len(here)} tokens"
-            effect = "ΔW q is what relaxed attention adds"
-        else:
-            attention = f"Softmax gives demonstrations {share:.0%} of its weight"
-            near = "nearly ΔW q’s" if self.cosine > 0.9 else "another"
-            effect = f"Softmax adds {near} direction" + (" than ΔW q" if near == "another" else "")
-        if not self.count:
-            attention, effect = "No demonstrations, no attention to them", "Nothing is added"
-        return attention, f"ΔW = Σ v ⊗ k over {self.shown()}", effect
+            return f"k·q is negative on {int((self.weights[here] < 0).sum())} of {len(here)} tokens, {top}"
+        return f"softmax gives demonstrations {self.weights[here].sum().item():.0%} of its weight, {top}"
 
     def shown(self) -> str:
         """How many of the demonstrations are in context."""
         return f"{self.count} of {len(self.head.demos)} demonstrations"
 
+    def title(self) -> str:
+        """The state in words."""
+        return f"{self.reading.capitalize()} attention, {self.shown()}, query “{self.query}”"
+
     def alt(self) -> str:
-        """The whole picture in a sentence."""
-        attention, _, effect = self.titles()
-        state = f"{self.reading.capitalize()} attention, {self.shown()}, query “{self.query}”"
-        return f"{state}: {attention}; {effect}: {self.residual()}."
+        """The whole page in a sentence."""
+        return f"{self.title()}: {self.attention()}. ΔW q against what attention adds: {self.residual()}."
+
+
+def short(number: float | int) -> str:
+    """A number in two digits or, where it is large, whole; with a true minus."""
+    return (f"{number:.0f}" if abs(number) >= 10 else f"{number:.2g}").replace("-", "−")
 
 
 def look(head: Head, count: int, query: str, reading: str) -> View:

@@ -5,6 +5,7 @@ Saved notebooks keep no widgets: opened without a kernel, on GitHub or in the bo
 
 import asyncio
 import html
+import re
 from collections.abc import Callable
 
 from IPython.display import display
@@ -44,12 +45,17 @@ def still_or_live(page: Figure | str, alt: str, hint: str, live: Callable[[], "i
         return
     view = {VIEW: widget.get_view_spec()}  # not _repr_mimebundle_, which ipywidgets 7 (Colab's) lacks
     display(view | {"text/html": "<!-- the picture is above -->", "text/plain": ""}, raw=True)
-    _follow(widget, lambda: place.update(_bundle(snapshot(widget), alt, hint), raw=True))
+    _follow(widget, lambda: place.update(_bundle(seen := snapshot(widget), _plain(seen), hint), raw=True))
 
 
 def _bundle(still: str, alt: str, hint: str) -> dict[str, str]:
     below = f'<div style="{SMALL}">{html.escape(hint)}</div>'
-    return {"text/html": f'{STYLESHEET}<div class="course-still">{still}{below}</div>', "text/plain": alt}
+    return {"text/html": f'{STYLESHEET}<div class="course-still">{still}{below}</div>', "text/plain": f"{alt}\n{hint}"}
+
+
+def _plain(page: str) -> str:
+    """The words of a piece of html."""
+    return " ".join(html.unescape(re.sub("<[^>]*>", " ", page)).split())
 
 
 def snapshot(widget: "ipywidgets.DOMWidget") -> str:  # noqa: F821
@@ -68,7 +74,7 @@ def _seen(part: "ipywidgets.Widget") -> str:  # noqa: F821
         labels = [option[0] if isinstance(option, tuple) else option for option in part.options]
         marked = (f"<b>✓ {html.escape(x)}</b>" if x == part.label else html.escape(x) for x in map(str, labels))
         value = " · ".join(marked)
-    elif isinstance(part, ipywidgets.Play) or value in (None, ""):
+    elif isinstance(part, (ipywidgets.Play, ipywidgets.Checkbox)) or value in (None, ""):  # html beside ticks says more
         return ""
     else:
         value = f"<b>{html.escape(str(getattr(part, 'label', value)))}</b>"
@@ -77,7 +83,7 @@ def _seen(part: "ipywidgets.Widget") -> str:  # noqa: F821
 
 
 def _follow(widget: "ipywidgets.DOMWidget", update: Callable[[], None]) -> None:  # noqa: F821
-    """Update once the widget has not changed for a moment: at once would double the work of a slider that is dragged."""
+    """Update once the widget rests for a moment: at once would double the work of a slider that is dragged."""
     waiting: list[asyncio.TimerHandle] = []
 
     def changed(_: object) -> None:

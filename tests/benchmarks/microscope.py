@@ -1,4 +1,4 @@
-"""How long one redraw of the two-view microscope takes: from a moved slider to new PNG bytes.
+"""How long one redraw of the microscope takes: from a moved slider to a new page.
 
     python -m helpers bench microscope
 
@@ -13,7 +13,7 @@ from helpers import gpt
 from helpers.experiments.study import machine
 from helpers.support import formats
 from helpers.widgets import Head, gpt_head, toy_head
-from helpers.widgets.two_views import Microscope
+from helpers.widgets.microscope import Microscope
 
 REDRAWS = 50
 LINES = ["fight -> fought", "see -> saw", "take -> took", "sing -> sang", "walk -> walked", "give -> gave", "go ->"]
@@ -25,10 +25,10 @@ def redraws(name: str, head: Head) -> list[float]:
     scope = Microscope({name: head}, name, most, list(head.queries)[-1])
     for turn in range(REDRAWS):
         scope.reading.value = "relaxed" if turn < REDRAWS / 2 else "softmax"
-        before, start = scope.image.value, time.perf_counter()
+        before, start = scope.page.value, time.perf_counter()
         scope.demos.value = abs((turn + 1) % (2 * most) - most)
         seconds.append(time.perf_counter() - start)
-        assert scope.image.value != before
+        assert scope.page.value != before
     return seconds
 
 
