@@ -1,6 +1,7 @@
 """Claims about what an attempt returned: plain values in, one sentence out where a claim is broken."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,8 +10,11 @@ import torch
 from torch import Tensor
 
 from helpers.check.run import Unknown
+from helpers.support.typeset import number
 
+UNKNOWN = "These are not the expected numbers, and no known mistake leads to them: do the smallest case by hand."
 EXACT, ALIKE = 1e-10, 1e-6  # relative; a known mistake may be computed another way than the attempt computes it
+NEARLY = "Nearly: this is rounding, but too much of it. Stay in float64 all the way, and add no small numbers."
 Mistakes = Mapping[str, Callable[[], object]]  # what it means: the value it leads to, computed only when needed
 
 
@@ -24,6 +28,19 @@ class Claim:
     expected: object = None
     mistakes: Mistakes = field(default_factory=dict)
     counts: bool = False  # earns part of the points in homework: a claim about values, not about forms
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """What is wrong, in one sentence, and what shows it."""
+        if self.mistake:
+            return self.mistake, self.broken
+        return (UNKNOWN, self.broken) if self.counts else sentence(self.broken)
+
+
+def sentence(text: str) -> tuple[str, str]:
+    """The first sentence of a text, and the rest."""
+    first, *rest = re.split(r"(?<=[.?!]) (?<!eq\. )", text, maxsplit=1)
+    return first, "".join(rest)
 
 
 def is_tensor(
@@ -45,7 +62,9 @@ def is_number(out: object, name: str = "the result") -> Claim:
         return Claim(says, f"{name.capitalize()} must be a number; this is of type {_type(out)}.")
     if getattr(out, "shape", ()) != ():
         return Claim(says, f"{name.capitalize()} has shape {list(out.shape)}; one number is asked for.")
-    return Claim(says, "" if math.isfinite(out) else f"{name.capitalize()} is {float(out)}: is it divided by zero?")
+    return Claim(
+        says, "" if math.isfinite(out) else f"{name.capitalize()} is {number(float(out), '')}: is it divided by zero?"
+    )
 
 
 def is_dict(out: object, *names: str) -> Claim:
@@ -59,7 +78,7 @@ def is_dict(out: object, *names: str) -> Claim:
 
 def is_pair(out: object, first: str, second: str) -> Claim:
     """A tuple of two."""
-    says = f"the result is a pair: ({first}, {second})"
+    says = f"the result is a pair, `{first}, {second}`"
     if isinstance(out, tuple) and len(out) == 2:
         return Claim(says)
     got = f"{len(out)} things" if isinstance(out, tuple) else "one tensor" if isinstance(out, Tensor) else "none"
@@ -90,7 +109,7 @@ def _form(out: Tensor, shape: tuple[int, ...], name: str) -> str:
     if not out.isfinite().all():
         place = (~out.isfinite()).nonzero()[0].tolist()
         why = "something is divided by zero or overflows, or a row of the mask sees nothing"
-        return f"{name.capitalize()} has {out[tuple(place)].item()} at {place}: {why}."
+        return f"{name.capitalize()} has {number(out[tuple(place)].item(), '')} at {place}: {why}."
     return ""
 
 
@@ -99,9 +118,11 @@ def equals(out: Tensor, expected: Tensor, says: str, mistakes: Mistakes | None =
     mistakes = mistakes or {}
     if close(out, expected, EXACT):
         return Claim(says, expected=expected, mistakes=mistakes, counts=True)
-    broken = _difference(out, expected)
+    if close(out, expected, 1e-4):
+        off = f"It is off by {number((out - expected).abs().max().item(), '.0e')}, where rounding makes 1e−15."
+        return Claim(says, off, NEARLY, expected, mistakes, counts=True)
     mistake = next((meaning for meaning, wrong in mistakes.items() if close(out, wrong(), ALIKE)), "")
-    return Claim(says, broken, mistake, expected, mistakes, counts=True)
+    return Claim(says, _difference(out, expected), mistake, expected, mistakes, counts=True)
 
 
 def close(a: Tensor, b: Tensor, relative: float) -> bool:
@@ -112,18 +133,16 @@ def close(a: Tensor, b: Tensor, relative: float) -> bool:
 
 
 def _difference(out: Tensor, expected: Tensor) -> str:
-    apart = (out - expected).abs()
-    wrong = apart > EXACT * expected.abs().max()
-    if close(out, expected, 1e-4):
-        return (
-            f"Nearly: off by {apart.max():.0e}, where rounding makes 1e-15. Stay in float64, and add no small numbers."
-        )
+    wrong = (out - expected).abs() > EXACT * expected.abs().max()
     place = wrong.nonzero()[0].tolist()
-    got, asked = (x[tuple(place)].item() for x in (out, expected))
+    got, asked = (number(x[tuple(place)].item(), ".4f" if place else ".4g") for x in (out, expected))
     if not place:
-        return f"It gives {got:.4g} where {asked:.4g} is expected."
-    count = f"{int(wrong.sum())} of {wrong.numel()} numbers differ"
-    return f"At {place} it gives {got:.4f} where {asked:.4f} is expected; {count}."
+        return f"It gives {got} where {asked} is expected."
+    return f"At {place} it gives {got} where {asked} is expected; {_count(int(wrong.sum()), wrong.numel())}."
+
+
+def _count(wrong: int, of: int) -> str:
+    return f"all {of} numbers differ" if wrong == of > 1 else f"{wrong} of {of} numbers differ"
 
 
 def holds(truth: bool, says: str, broken: str) -> Claim:

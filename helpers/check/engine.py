@@ -3,16 +3,15 @@
 import difflib
 import functools
 import inspect
-import itertools
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import CodeType, ModuleType, TracebackType
+from types import CodeType, ModuleType
 
 import torch
 
-from helpers.check import run
-from helpers.check.claims import EXACT, Claim
+from helpers.check import causes, frames, run
+from helpers.check.claims import EXACT, Claim, sentence
 from helpers.check.run import Fault
 
 NOT_ATTEMPTED = "Not attempted yet: replace the line `raise NotImplementedError`."
@@ -24,6 +23,7 @@ class Exercise:
 
     name: str
     number: str
+    task: str  # in one plain sentence
     equation: str
     minutes: int
     difficulty: int  # 1 to 5
@@ -43,18 +43,24 @@ class Verdict:
 
     exercise: Exercise
     status: str  # "passed", "not attempted", "failed" or "crashed"
-    claim: str  # the one that broke; what now holds if none did
-    message: str
+    claim: str  # the one that broke; what now holds if none did; empty where there was nothing to claim
+    diagnosis: str  # what is wrong, in one sentence; of a crash its likeliest cause
+    details: str = ""  # what shows it: numbers, or the lines that led to the exception
     printed: str = ""  # by the attempt
     error: BaseException | None = None  # the attempt's own, with its own frames only
     mistake: str = ""  # the known one, where that is what the attempt makes
+
+    @property
+    def message(self) -> str:
+        """All of it as text."""
+        return ("\n" if self.error else " ").join(filter(None, (self.diagnosis, self.details)))
 
 
 class CheckFailed(AssertionError):
     """An attempt was wrong: short, without the engine's frames."""
 
     def _render_traceback_(self) -> list[str]:  # what Jupyter shows instead of a traceback
-        return [f"\x1b[31m✗\x1b[0m {self}"]
+        return [f"✗ {self}"]
 
 
 EXERCISES: dict[str, Exercise] = {}
@@ -141,30 +147,42 @@ def verdict(fn: Callable, name: str | None = None) -> Verdict:
 
 def judged(asked: Exercise, attempt: Attempt) -> Verdict:
     """What became of an attempt, wherever it runs; never raises for what it does."""
-    say = functools.partial(Verdict, asked)
     state = torch.get_rng_state()
     try:
-        for claim in asked.claims(attempt):
-            if claim.broken:
-                message = " ".join(filter(None, (claim.broken, claim.mistake)))
-                return say("failed", claim.says, message, attempt.printed, mistake=claim.mistake)
+        broken = next((claim for claim in asked.claims(attempt) if claim.broken), None)
     except Fault as fault:
-        return say("failed", "the attempt can be run", str(fault), attempt.printed)
+        return _failed(asked, attempt, str(fault))
     except Stopped as stopped:
-        error = stopped.args[0]
-        if isinstance(error, NotImplementedError) and not error.args:  # torch's own ones have something to say
-            return say("not attempted", "", NOT_ATTEMPTED)
-        if not _began(error):
-            return say("failed", "the attempt can be called", f"It can't be called as the exercise asks: {error}.")
-        frames = "".join(traceback.format_exception(_own(error)))
-        return say("crashed", "the attempt runs to its end", frames, attempt.printed, error)
+        return _stopped(asked, attempt, stopped.args[0])
     except Exception as error:
-        return say(
-            "failed", "the result can be looked at", f"The check stumbled over this result: {error}", attempt.printed
-        )
+        return _failed(asked, attempt, f"The check stumbled over this result. It says: {error}")
     finally:
         torch.set_rng_state(state)
-    return say("passed", asked.passed, asked.passed, attempt.printed)
+    if broken:
+        return Verdict(asked, "failed", broken.says, *broken.told, attempt.printed, mistake=broken.mistake)
+    return Verdict(asked, "passed", asked.passed, asked.passed, "", attempt.printed)
+
+
+def is_stub(error: Exception) -> bool:
+    """Whether nothing was written yet; torch's own NotImplementedErrors have something to say."""
+    return isinstance(error, NotImplementedError) and not error.args
+
+
+def _failed(asked: Exercise, attempt: Attempt, said: str) -> Verdict:
+    """A verdict on an attempt of which nothing could be claimed."""
+    return Verdict(asked, "failed", "", *sentence(said), attempt.printed)
+
+
+def _stopped(asked: Exercise, attempt: Attempt, error: Exception) -> Verdict:
+    """A verdict on an attempt that raised an exception."""
+    if is_stub(error):
+        return Verdict(asked, "not attempted", "", NOT_ATTEMPTED)
+    given = [name for name, about in inspect.signature(asked.course).parameters.items() if about.default is about.empty]
+    if not frames.began(error):
+        called = f"It can't be called as the exercise asks, with ({', '.join(given)}). Python says: {error}."
+        return _failed(asked, attempt, called)
+    lines = "".join(traceback.format_exception(frames.own(error)))
+    return Verdict(asked, "crashed", "", causes.likeliest(error, given[0]), lines, attempt.printed, error)
 
 
 def credit(asked: Exercise, attempt: Attempt) -> tuple[int, int]:
@@ -195,34 +213,6 @@ def worth(name: str) -> int:
 def unwatched(asked: Exercise) -> Exercise:
     """The exercise for the course's own version, which may do it."""
     return replace(asked, watched={})
-
-
-def _own(error: Exception) -> Exception:
-    """The exception with the attempt's own frames: after those of the engine, before those of torch and its counter."""
-    own = _frames(error)
-    for before, frame in itertools.pairwise(own):
-        if frame.tb_frame.f_globals.get("__name__", "").startswith(("torch.", run.__name__)):
-            before.tb_next = None
-            break
-    return error.with_traceback(own[0]) if own else error
-
-
-def _began(error: Exception) -> bool:
-    """Whether the attempt's first line was reached: a wrong number of arguments stops it before."""
-    return bool(_frames(error)) or not isinstance(error, TypeError)
-
-
-def _frames(error: Exception) -> list[TracebackType]:
-    """The frames below the call of the attempt; all, where it was not reached."""
-    frames = list(_chain(error.__traceback__))
-    called = [place for place, frame in enumerate(frames) if frame.tb_frame.f_code is code(run._called)]
-    return frames[called[0] + 1 :] if called else frames
-
-
-def _chain(frame: TracebackType | None) -> Iterator[TracebackType]:
-    while frame is not None:
-        yield frame
-        frame = frame.tb_next
 
 
 def grade(fn: Callable, name: str | None = None) -> None:

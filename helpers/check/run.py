@@ -61,7 +61,7 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
             limited(SECONDS),
             _watching(watched, allowed) as used,
         ):
-            value = _called(attempt, given)
+            value = called(attempt, given)
         if used:
             raise Fault(f"It calls `{used[0]}`, which does the exercise: write it out instead.")
         if not same(given, args):
@@ -72,7 +72,7 @@ def run(attempt: Callable, args: tuple, watched: Mapping[CodeType | Callable, st
         raise
 
 
-def _called(attempt: Callable, given: tuple) -> object:
+def called(attempt: Callable, given: tuple) -> object:
     try:
         return attempt(*given)
     except RecursionError:

@@ -48,6 +48,11 @@ def box(kind: Kind, title: str, *lines: str, small: str = "") -> str:
     return f'<div style="{style(kind)}"><b>{MARKS[kind]} {title}</b>{paragraphs}{below}</div>'
 
 
+def small_print(text: str) -> str:
+    """Small print inside a box; nothing where there is no text."""
+    return f'<span style="{SMALL}">{text}</span>' if text else ""
+
+
 def markdown_box(kind: Kind, text: str) -> str:
     """A box in a markdown cell, around text that is markdown: blank lines let it be read as such."""
     return f'<div style="{style(kind)}">\n\n{text}\n\n</div>'

@@ -203,7 +203,7 @@ def test_a_first_check_does_not_import_torchs_compiler():
         (exits, "ends Python"),
         (sparse, "to_dense"),
         (listed, "5 things: return one tensor (`torch.stack`"),
-        (imprecise, "Nearly: off by"),
+        (imprecise, "Nearly: "),
         (later, "this is of type coroutine"),
         (lambda q, k: q, "can't be called as the exercise asks"),
         (torch.tril, "can't be called as the exercise asks"),

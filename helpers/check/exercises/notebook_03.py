@@ -29,6 +29,7 @@ def meta_mistakes(values: Tensor, keys: Tensor) -> Mistakes:
     "3.1",
     module=dual,
     may_use=("weight_update",),
+    task="Return the update ΔW_ICL [m d] that demonstrations write: values times keys, added up over the tokens.",
     equation="ΔW_ICL = Σ_i (W_V x'_i) ⊗ (W_K x'_i)",
     minutes=10,
     difficulty=2,
@@ -72,6 +73,7 @@ def relaxed_mistakes(w_v: Tensor, w_k: Tensor, tokens: Tensor, query: Tensor) ->
     "3.2",
     module=dual,
     may_use=("meta_gradient", "weight_update", "dual_forward", "contributions"),
+    task="Split relaxed attention's answer to `query` [m] into what `context` alone gives and what `demos` add.",
     equation="F̃_ICL(q) = W_ZSL q + ΔW_ICL q",
     minutes=15,
     difficulty=2,
@@ -145,6 +147,7 @@ def layer_mistakes(w0: Tensor, lr: float, inputs: Tensor, targets: Tensor, x: Te
 @exercise(
     "3.3",
     module=regression,
+    task="Write the four matrices with which one layer of linear attention takes one step of gradient descent.",
     equation="e ← e + P Σ_{j ∈ demos} (W_V e_j)(W_K e_j · W_Q e)",
     minutes=30,
     difficulty=5,
@@ -208,6 +211,7 @@ def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mist
 @exercise(
     "3.4",
     module=regression,
+    task="Return the one learning rate with which a single step from W = 0 predicts best, over all tasks.",
     equation="lr* = Σ_b y_b p_b / Σ_b p_b², p_b = Σ_i t_{b,i} (x_{b,i} · x_b)",
     minutes=20,
     difficulty=3,
@@ -258,6 +262,7 @@ def patch_mistakes(w: Tensor, before: Tensor, after: Tensor) -> Mistakes:
     "3.5",
     module=dual,
     may_use=("weight_update", "gradient_step"),
+    task="Return the smallest change ΔW [m d] with which the weights make of `before` what they now make of `after`.",
     equation="ΔW = W (after − before) ⊗ before / ‖before‖²",
     minutes=15,
     difficulty=3,
@@ -286,5 +291,5 @@ def rank_one_patch(attempt: Attempt) -> Iterator[Claim]:
             f"`before`, as u ⊗ before does. This one has norm {out.norm():.3g}; {expected.norm():.3g} will do."
         )
         yield holds(least or not works, "of all that work, the smallest", larger)
-        says = f"W (after − before) ⊗ before / ‖before‖² for random [{m} {d}] weights"
+        says = f"W (after − before) ⊗ before / ‖before‖² for random [{m}, {d}] weights"
         yield equals(out, expected, says, patch_mistakes(w, before, after))

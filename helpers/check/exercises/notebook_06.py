@@ -9,6 +9,7 @@ from helpers import attention, dual, regression
 from helpers.check.claims import EXACT, Claim, Mistakes, close, equals, holds, is_number, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_01 import draw, masked, softmax_mistakes
+from helpers.support.typeset import number
 
 SIZES = ((5, 3, 2, 0.6), (6, 2, 4, 0.9), (1, 3, 2, 0.5))  # tokens, width, value width, η: one token alone has no past
 ZERO = "with η = 0 (0 to a negative power is inf, and 0 · inf is nan) the result"
@@ -23,8 +24,9 @@ def weighed(x: Tensor, weight: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
 def in_float64(out: Tensor, expected: Tensor) -> Claim:
     """What is right to float32's seven digits says where they came from."""
     nearly = close(out, expected, 1e-6) and not close(out, expected, EXACT)
+    off = number((out - expected).abs().max().item(), ".0e")
     why = (
-        f"Nearly: off by {(out - expected).abs().max():.0e}, as float32 is. A number to the power of whole numbers, "
+        f"Nearly: off by {off}, as float32 is. A number to the power of whole numbers, "
         "`eta ** torch.arange(n)`, is float32: make the exponents float64, `torch.arange(n, dtype=v.dtype)`."
     )
     return holds(not nearly, "powers of η are computed in float64", why)
@@ -64,6 +66,7 @@ def buffer_mistakes(g: Tensor, eta: float) -> Mistakes:
 @exercise(
     "6.1",
     module=attention,
+    task="Return the running buffer after every step [n d]: the step's gradient plus η times the buffer before.",
     equation="u_t = g_t + η u_{t−1}, u_0 = 0",
     minutes=10,
     difficulty=2,
@@ -150,6 +153,7 @@ def attention_mistakes(q: Tensor, k: Tensor, v: Tensor, eta: float) -> Mistakes:
     "6.2",
     module=attention,
     may_use=("softmax_attention",),
+    task="Return softmax attention plus momentum [n m]: each earlier value, times η to the power of its age, is added.",
     equation="o_t = Σ_{i≤t} v_i softmax_i(k_i·q_t / √d) + Σ_{i<t} η^{t−i} v_i",
     minutes=15,
     difficulty=3,
@@ -178,6 +182,7 @@ def momentum_attention(attempt: Attempt) -> Iterator[Claim]:
 @exercise(
     "6.3",
     module=attention,
+    task="Return the momentum of every token [n m] in one pass over the values, without a table.",
     equation="m_t = η (m_{t−1} + v_{t−1}) = Σ_{i<t} η^{t−i} v_i",
     minutes=15,
     difficulty=3,
@@ -291,6 +296,7 @@ def wrong_factors(n: int, lr: float, beta: float) -> dict[str, float]:
     module=regression,
     may_use=("gd_as_attention", "attend"),
     same=(dual.trained,),
+    task="Return what the layer says to x after `layers` steps of gradient descent with momentum, from w = 0.",
     equation="w_{t+1} = w_t − lr Σ_i (w_t·x_i − y_i) x_i + β (w_t − w_{t−1}), w_0 = w_{−1} = 0",
     minutes=20,
     difficulty=3,
