@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from helpers.check import EXERCISES, Exercise
 from helpers.course import address, equations, kept_back
 from helpers.experiments import facts
+from helpers.plots.page import EMBEDDED
 from helpers.support import ROOT, CourseError, boxes, cache, findings
 from helpers.widgets.live import VIEW
 
@@ -166,12 +167,12 @@ def _write_kept(source: Path) -> None:
 def pictures(made: NotebookNode) -> dict[Path, bytes]:
     """The figures that pages outside the notebooks show: those of cells tagged "picture-NAME"."""
     return {
-        ROOT / "data" / "results" / f"{tag.removeprefix('picture-')}.png": b64decode(output.data["image/png"])
+        ROOT / "data" / "results" / f"{tag.removeprefix('picture-')}.png": b64decode(picture)
         for cell in made.cells
         for tag in cell.metadata.get("tags", ())
         if tag.startswith("picture-")
         for output in cell.outputs
-        if "image/png" in output.get("data", {})
+        for picture in EMBEDDED.findall(output.get("data", {}).get("text/html", ""))
     }
 
 

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 
@@ -41,6 +42,7 @@ CARD = (
     f"background-color: {mpl.colors.to_hex(STYLE['figure.facecolor'])}; color: #1c1c1c; border: 1px solid #d5d5d0; "
     "border-radius: 8px; padding: 10px 14px; margin: 6px 0"
 )
+EMBEDDED = re.compile(r'src="data:image/png;base64,([^"]+)"')  # a picture inside a page
 WAITS = (
     '<span style="font-weight: normal; font-size: 0.85em; color: #6b6b6b">What this shows: predict first, above.</span>'
 )

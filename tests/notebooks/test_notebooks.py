@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.course import address, build, lint
-from helpers.support import ROOT
+from helpers.support import ROOT, boxes
 
 BUILT = [(source, solved) for source in build.sources() for solved in (False, True)]
 
@@ -107,8 +107,8 @@ def faulty(cells, **metadata):
     )
 
 
-def figure(html):
-    data = {"image/png": "aa", "text/html": html}
+def figure(**data):
+    data = {name.replace("_", "/"): what for name, what in data.items()}
     return nbformat.v4.new_code_cell("1", execution_count=1, outputs=[nbformat.v4.new_output("display_data", data)])
 
 
@@ -125,7 +125,9 @@ def ran(source, *outputs):
         ([nbformat.v4.new_markdown_cell("[a](nowhere.ipynb)")], "dead link"),
         ([nbformat.v4.new_markdown_cell("$\\mathcal{L}$")], "maths"),
         ([nbformat.v4.new_markdown_cell("![](x.png)")], "alternative text"),
-        ([figure('<img src="data:image/png;base64,aa">')], "alternative text"),
+        ([figure(text_html='<img src="data:image/png;base64,aa">')], "alternative text"),
+        ([figure(text_html='<img alt="Two lines that fall." src="a"><img alt="" src="b">')], "alternative text"),
+        ([figure(image_png="aa")], "alternative text"),
         ([ran("open('/home/ada/x')")], "machine's path"),
         ([ran("1", nbformat.v4.new_output("stream", name="stdout", text="saved in /root/x"))], "machine's path"),
         ([ran("1", nbformat.v4.new_output("stream", name="stderr", text="warning"))], "stderr"),
@@ -152,8 +154,9 @@ def test_an_exercise_has_its_head_hints_and_solution_behind_folds(tmp_path):
         "    return q\n    # END SOLUTION\n\n# %% [markdown]\n# {solution:linear_attention}\n"
     )
     _, _, head, _, answer = (cell.source for cell in build.notebook(source, solved=False).cells)
-    assert head.startswith("**Exercise 1.2 ★ · `linear_attention`** (difficulty 2 of 5, importance 5 of 5, 10 minutes)")
-    assert head.count("<details><summary>Hint ") == 2
+    assert head.startswith(f'### Exercise 1.2 ★ · linear_attention\n\n<div style="{boxes.style("exercise")}">\n\n**✎ ')
+    assert "\n\ndifficulty ●●○○○ · importance ●●●●● · 10 minutes\n\n" in head
+    assert head.count("\n\n<details><summary>Hint ") == head.count("\n\n</details>\n\n") == 2
     assert "```python\ndef linear_attention(q, k, v):\n    return q\n```" in answer
 
 

@@ -11,13 +11,13 @@ from nbformat import NotebookNode
 
 from helpers.course import address
 from helpers.course.book.links import PICTURES, Book, turned, turned_output
+from helpers.plots.page import EMBEDDED
 from helpers.support import ROOT, CourseError
 
 STUDENT, SOLVED = ROOT / "notebooks", ROOT / "notebooks" / "solutions"
 ON_COLAB = address.setup_cell(None).partition("\n")[0]  # how the cell begins that does something on Colab only
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n\n</details>\n*", re.S)
 FOLD = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
-EMBEDDED = re.compile(r'src="data:image/png;base64,([^"]+)"')
 
 
 def write(path: Path, book: Book) -> None:
