@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.plots.drawing import MUTED, ROLES, SMALL, Area, arrow, box, frame, heading, sheet, text
-from helpers.plots.page import INK, WIDTH, in_style, show
-from helpers.support.findings import Finding
+from helpers.plots.page import INK, WIDTH, Title, in_style, show
 
 THIRD = WIDTH / 3
 SIDE = Area(0.1, 0, THIRD - 0.32, 0)  # left end and width of what stands in a way's panel
@@ -18,7 +17,7 @@ NARROW = 2.5  # inches: the panel of the layers
 
 
 @in_style
-def prompt_against_finetuning(model: str, demos: Sequence[tuple[str, str]], query: str, title: str | Finding) -> None:
+def prompt_against_finetuning(model: str, demos: Sequence[tuple[str, str]], query: str, title: Title) -> None:
     """Nothing, the same demonstrations (text, label) in front of the query, or gradient steps on them before it."""
     figures = [_way(way, model, demos, query) for way in WAYS]
     alt = (
@@ -84,12 +83,12 @@ def _some(demos: Sequence[tuple[str, str]]) -> list[str]:
 def _short(words: str, most: int) -> str:
     """The beginning of a text, in one line."""
     line = " ".join(words.split())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    return line if len(line) <= most else line[: most - 1].rstrip(" ,.:;") + "…"
 
 
 @in_style
 def momentum_across_layers(
-    plain: np.ndarray, momentum: np.ndarray, beta: float | int, target: float | int, title: str | Finding
+    plain: np.ndarray, momentum: np.ndarray, beta: float | int, target: float | int, title: Title
 ) -> None:
     """Layers as steps (eq. 6.4): the prediction before and after each layer [layers + 1], without and with momentum."""
     height = STEP * (len(plain) - 1) + 1.5

@@ -24,8 +24,7 @@ from helpers.plots.drawing import (
     sheet,
     text,
 )
-from helpers.plots.page import INK, WIDTH, in_style, show
-from helpers.support.findings import Finding
+from helpers.plots.page import INK, WIDTH, Title, in_style, show
 
 SEEN = 0.9  # of a sum's numbers, the share that the scale of colours tells apart: single terms are small
 THIRD = WIDTH / 3
@@ -39,7 +38,7 @@ def attention_flow(
     q: np.ndarray,
     k: np.ndarray,
     v: np.ndarray,
-    title: str | Finding,
+    title: Title,
     reading: Literal["softmax", "linear"] = "softmax",
 ) -> None:
     """Causal attention from left to right: q, k [n d] and v [n m] of the tokens, their table, the last one's output."""
@@ -109,7 +108,7 @@ def _panel(words: str, rows: int, below: float) -> tuple[Figure, Axes]:
 
 
 @in_style
-def state_written(k: np.ndarray, v: np.ndarray, title: str | Finding, query: np.ndarray | None = None) -> None:
+def state_written(k: np.ndarray, v: np.ndarray, title: Title, query: np.ndarray | None = None) -> None:
     """The state S [m d] while tokens write it, keys k [n d] and values v [n m]; with a query [d], read at the end."""
     outer = np.einsum("tm,td->tmd", v, k)
     states = np.concatenate([np.zeros_like(outer[:1]), outer.cumsum(0)])
@@ -161,7 +160,7 @@ def _reading(states: np.ndarray, query: np.ndarray, most: float) -> Figure:
 
 
 @in_style
-def step_as_outer_products(errors: np.ndarray, inputs: np.ndarray, title: str | Finding) -> None:
+def step_as_outer_products(errors: np.ndarray, inputs: np.ndarray, title: Title) -> None:
     """A gradient step ΔW [m d]: outer products of errors [n m] and inputs [n d], one an example, adding up."""
     outer = np.einsum("nm,nd->nmd", errors, inputs)
     most = reach(outer, outer.sum(0), share=SEEN)
@@ -192,7 +191,7 @@ def icl_split(
     query: np.ndarray,
     demos: Sequence[str],
     context: Sequence[str],
-    title: str | Finding,
+    title: Title,
 ) -> None:
     """(eq. 3.3) in two: ΔW_ICL [m d], from the demonstrations' tokens, and W_ZSL [m d], from the query's own."""
     brought, own = update @ query, zero_shot @ query
