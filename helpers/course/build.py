@@ -19,6 +19,7 @@ from helpers.course import address, equations, kept_back
 from helpers.experiments import facts
 from helpers.plots.page import EMBEDDED
 from helpers.support import ROOT, CourseError, boxes, cache, findings
+from helpers.support.typeset import in_markdown
 from helpers.widgets.live import VIEW
 
 SOURCES = ROOT / "notebooks" / "source"
@@ -115,11 +116,13 @@ def _open(made: NotebookNode, page: str) -> None:
 
 
 def asked(exercise: Exercise) -> str:
-    """The head of an exercise: its number, what it costs and is worth, and two hints behind folds."""
+    """The head of an exercise: a heading, and in a box the task, what it costs and is worth, hints behind folds."""
     star = " ★" if exercise.core else ""
-    worth = f"difficulty {exercise.difficulty} of 5, importance {exercise.importance} of 5, {exercise.minutes} minutes"
-    hints = (fold(f"Hint {number}", hint) for number, hint in enumerate(exercise.hints, 1))
-    return "\n\n".join([f"**Exercise {exercise.number}{star} · `{exercise.name}`** ({worth})", *hints])
+    rated = f"difficulty {boxes.dots(exercise.difficulty)} · importance {boxes.dots(exercise.importance)}"
+    hints = (fold(f"Hint {number}", in_markdown(hint)) for number, hint in enumerate(exercise.hints, 1))
+    task = f"**{boxes.MARKS['exercise']} {in_markdown(exercise.task)}**"
+    inside = "\n\n".join([task, f"{rated} · {exercise.minutes} minutes", *hints])
+    return f"### Exercise {exercise.number}{star} · {exercise.name}\n\n{boxes.markdown_box('exercise', inside)}"
 
 
 def fold(summary: str, text: str) -> str:
