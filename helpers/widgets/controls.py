@@ -13,10 +13,11 @@ STYLE = f"""
 .{LIVE} .widget-radio-box {{ display: flex; flex-flow: row wrap; gap: 6px; height: auto; width: auto }}
 .{LIVE} .widget-radio {{ display: flex; flex-flow: row wrap; align-items: baseline; height: auto }}
 .{LIVE} .widget-radio > .widget-label {{ text-align: right; margin-right: 8px }}
-.{LIVE} .widget-radio-box label {{ display: inline-flex; align-items: center; gap: 6px; width: auto; height: auto;
-  margin: 0; padding: 2px 12px; border: 1px solid #767676; border-radius: 14px; cursor: pointer;
-  line-height: 1.5; white-space: normal; overflow: visible }}
-.{LIVE} .widget-radio-box input {{ appearance: none; width: 0; height: 0; margin: 0; outline: none }}
+.{LIVE} .widget-radio-box label {{ position: relative; display: inline-flex; align-items: center; gap: 6px;
+  width: auto; height: auto; margin: 0; padding: 2px 12px; border: 1px solid #767676; border-radius: 14px;
+  cursor: pointer; line-height: 1.5; white-space: normal; overflow: visible }}
+.{LIVE} .widget-radio-box input {{ position: absolute; inset: 0; width: 100%; height: 100%;
+  margin: 0; opacity: 0; cursor: pointer }}
 .{LIVE} .widget-radio-box label:has(input:checked) {{ {CHOSEN}; border-color: #1558a8 }}
 .{LIVE} .widget-radio-box label:has(input:checked)::before, .{LIVE} .widget-toggle-button.mod-active::before,
 .{LIVE} .widget-toggle-buttons .mod-active::before {{ content: "✓ "; content: "✓ " / "" }}
@@ -28,10 +29,18 @@ SCRIPT = f"""
 (() => {{
   if (window.courseControls) return;
   window.courseControls = true;
+  const FILM = {{ "fa-play": "play", "fa-pause": "pause", "fa-stop": "to the start", "fa-retweet": "play endlessly" }};
   let count = 0;
   const name = (label, box) => {{
     for (const part of box.querySelectorAll("[role=slider], .ui-slider-handle, select, input:not([type=radio])"))
       if (!part.labels?.length) part.setAttribute("aria-label", label);
+    const readout = box.querySelector(".widget-readout");
+    for (const handle of readout ? box.querySelectorAll("[role=slider], .ui-slider-handle") : []) {{
+      handle.setAttribute("role", "slider");
+      handle.setAttribute("aria-valuetext", readout.textContent);
+      readout.setAttribute("role", "textbox");
+      readout.setAttribute("aria-label", label + ", typed");
+    }}
     for (const group of box.querySelectorAll(".widget-radio-box")) {{
       group.setAttribute("role", "radiogroup");
       group.setAttribute("aria-label", label);
@@ -50,6 +59,8 @@ SCRIPT = f"""
       box.dataset.group ??= "course-" + ++count;
       for (const radio of box.querySelectorAll("input")) radio.name = box.dataset.group;  // one stop of the tab key
     }}
+    for (const [icon, label] of Object.entries(FILM))
+      for (const part of widget.querySelectorAll(".widget-play ." + icon)) part.parentElement.ariaLabel = label;
     for (const words of widget.querySelectorAll(".{SPOKEN}")) words.setAttribute("role", "status");
   }};
   const step = event => {{  // JupyterLab would take the arrows for its cells

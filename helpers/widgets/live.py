@@ -79,7 +79,7 @@ def _seen(part: "ipywidgets.Widget") -> str:  # noqa: F821
     else:
         value = f"<b>{html.escape(str(getattr(part, 'label', value)))}</b>"
     name = f"{html.escape(part.description)}: " if part.description else ""
-    return f'<div style="{SMALL}">{name}{value}</div>'
+    return f'<div style="{SMALL}; display: inline-block; padding-right: 18px">{name}{value}</div>'
 
 
 def _follow(widget: "ipywidgets.DOMWidget", update: Callable[[], None]) -> None:  # noqa: F821

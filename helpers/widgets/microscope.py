@@ -7,12 +7,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from helpers.plots.page import CARD, PIXELS, STYLE, in_style, png
+from helpers.plots.page import CARD, PIXELS, SIGNED, STYLE, in_style, png
 from helpers.support.boxes import SMALL
 from helpers.widgets import controls
 from helpers.widgets.head import READINGS, Head, View, look, short
 from helpers.widgets.live import still_or_live
-from helpers.widgets.prompt_text import SIGNED, prompt_text
+from helpers.widgets.prompt_text import prompt_text
 
 SIZE, DPI = (2.9, 2.7), 144  # of one picture: two stand side by side in the column of the text
 SEEN = 0.98  # the share of ΔW's entries within its scale of colours: one large key dimension of 64 does not set it
@@ -53,7 +53,6 @@ class Pictures:
         """A dot a value dimension, and the line on which both are equal."""
         self.axes = self.effect.add_axes((0.24, 0.19, 0.72, 0.77))
         self.axes.axline((0, 0), slope=1, color=LINE, lw=1.2, zorder=1)
-        self.axes.annotate("equal", (0.14, 0.09), xycoords="axes fraction", rotation=45, color="#5c5c58")
         (self.dots,) = self.axes.plot([], [], "o", color=DOTS, ms=5, alpha=0.75, mec="none", zorder=2)
         for axis in (self.axes.xaxis, self.axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, symmetric=True))
@@ -77,9 +76,8 @@ class Pictures:
         unit = ", length 1" if view.reading == "softmax" else ""
         self.axes.set(xlim=(-room, room), ylim=(-room, room), xlabel=f"ΔW q{unit}", ylabel=f"attention adds{unit}")
         alt = f"A dot for each of {len(view.by_weights)} value dimensions: ΔW q across, what attention adds upwards."
-        return block(
-            "ΔW q against what attention adds", _image(self.effect, alt), f"<b>{html.escape(view.residual())}</b>"
-        )
+        below = f"<b>{html.escape(view.residual())}</b><br>A dot is a value dimension; on the line both are equal."
+        return block(f"ΔW q, and what {view.reading} attention adds", _image(self.effect, alt), below)
 
 
 def _ticks(size: int) -> range:
@@ -116,11 +114,10 @@ def still(head: Head, count: int, query: str) -> tuple[str, str]:
     pictures, (relaxed, softmax) = Pictures(head), (look(head, count, query, reading) for reading in READINGS)
     page = card(
         f"{relaxed.shown()}, query “{query}”",
-        block("Relaxed attention (k·q)", prompt_text(relaxed)),
-        together(pictures.matrix_block(relaxed), pictures.effect_block(relaxed)),
+        *(block(f"{view.reading.capitalize()} attention", prompt_text(view)) for view in (relaxed, softmax)),
         "<br>",
-        block("Softmax attention", prompt_text(softmax)),
-        pictures.effect_block(softmax),
+        pictures.matrix_block(relaxed),
+        together(*(pictures.effect_block(view) for view in (relaxed, softmax))),
     )
     alt = "The prompt tinted by attention, ΔW, and its effect, for two kinds of attention."
     return page, f"{alt} {relaxed.alt()} {softmax.alt()}"
@@ -163,7 +160,7 @@ class Microscope:
             return
         view = look(self.heads[self.head.value], self.demos.value, self.query.value, self.reading.value)
         pictures = together(self.pictures.matrix_block(view), self.pictures.effect_block(view))
-        self.page.value = card("", block("Attention to each token", prompt_text(view)), pictures)
+        self.page.value = card("", block("Attention of the framed token", prompt_text(view)), pictures)
         self.words.value = f'<div style="{SMALL}; line-height: 1.4">In words: {html.escape(view.alt())}</div>'
 
 

@@ -4,10 +4,10 @@ import html
 
 import matplotlib as mpl
 
+from helpers.plots.page import SIGNED
 from helpers.support.boxes import SMALL
 from helpers.widgets.head import View, look, short
 
-SIGNED = mpl.colormaps["PuOr_r"]  # white at 0; the map of ΔW too
 DEEPEST = 0.26  # of the map, from white: dark ink is read on it
 ABSENT = "color: #6b6b6b; text-decoration: line-through"
 LATER = "color: #6b6b6b"
@@ -34,7 +34,8 @@ def prompt_text(view: View) -> str:
     for i, token in enumerate(head.tokens):
         style = _style(view, i, demo_of.get(i, -1) >= view.count, most)
         shown = html.escape(token).replace("↵", '<span style="opacity: 0.6">↵</span>')
-        text += f'<span style="{style}">{shown}</span>' + "\n" * token.endswith("↵")
+        weight, end = short(view.weights[i].item()), "\n" * token.endswith("↵")
+        text += f'<span style="{style}" title="{weight}">{shown}</span>{end}'
     return f'<div style="{PROMPT}">{text}</div>{_key(view, most)}'
 
 
@@ -58,5 +59,5 @@ def _key(view: View, most: float) -> str:
     more = " or more" if view.reading == "softmax" else " and beyond"
     marks = "Framed: the query token."
     if view.count < len(view.head.demos):
-        marks += " Struck through: not in context."
+        marks += "<br>Struck through: not in context."
     return f'<div style="{SMALL}; padding-top: 6px">{unit} {steps}{more}<br>{marks}</div>'

@@ -68,7 +68,7 @@ def test_what_is_not_in_context_is_as_if_absent():
 
 def spans(text):
     """The style and the words of every token of a prompt."""
-    return re.findall(r'<span style="([^"]*)">([^<]+)', text.partition("</div>")[0])
+    return re.findall(r'<span style="([^"]*)" title[^>]*>([^<]+)', text.partition("</div>")[0])
 
 
 def test_the_prompt_is_tinted_by_what_the_query_attends_to():
