@@ -68,6 +68,7 @@ class Case:
         self.start, self.x, self.wrong, self.right, self.lr = start, x, wrong, right, lr
         self.targets = torch.eye(len(start), dtype=inputs.dtype)[labels]
         self.shares, self.lost_alone = cache(self._shares), cache(self._lost_alone)  # by steps
+        self.scores = cache(self._scores)  # by steps and by what is left out
         ranked = self.shares(STEPS[-1]).argsort(descending=True).tolist()
         self.sides = {wrong: ranked[:MOST], right: ranked[::-1][:MOST]}  # the strongest for either answer
 
@@ -86,16 +87,20 @@ class Case:
         shares = dual.contributions(errors, self.inputs, self.x)
         return shares[:, self.wrong] - shares[:, self.right]
 
-    def scores(self, steps: int, without: Collection[int] = ()) -> Scores:
-        """What a layer says that was trained without these."""
+    def _scores(self, steps: int, without: tuple[int, ...] = ()) -> Scores:
+        """What a layer says that was trained without these.
+
+        A step sees the inputs only in sums, so as many rows as dimensions, with the same sums, train the same layer.
+        """
         kept = torch.ones(len(self.inputs), dtype=torch.bool)
         kept[list(without)] = False
-        return dual.trained(self.start, self.inputs[kept], self.targets[kept], self.lr, steps)[1] @ self.x
+        turned, few = torch.linalg.qr(self.inputs[kept])
+        return dual.trained(self.start, few, turned.T @ self.targets[kept], self.lr, steps)[1] @ self.x
 
     def _lost_alone(self, steps: int) -> Float[Tensor, " shown"]:
         """What the lead loses without each of those shown, one at a time."""
         all_there = self.lead(self.scores(steps))
-        alone = [all_there - self.lead(self.scores(steps, [place])) for place in self.shown]
+        alone = [all_there - self.lead(self.scores(steps, (place,))) for place in self.shown]
         return torch.tensor(alone, dtype=self.inputs.dtype)
 
     def name(self, place: int, steps: int) -> str:
@@ -114,7 +119,7 @@ class Result:
 
     def __init__(self, case: Case, without: Collection[int], steps: int) -> None:
         self.case, self.without, self.steps = case, sorted(without), steps
-        self.before, self.after = case.scores(steps), case.scores(steps, without)
+        self.before, self.after = case.scores(steps), case.scores(steps, tuple(self.without))
         self.share = case.shares(steps)[self.without].sum().item()
         self.lost = case.lead(self.before) - case.lead(self.after)
 

@@ -24,7 +24,7 @@ WIDTHS = (8, 16, 32, 64, 128, 256)
 PAIRS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 DRAWS, WIDTH, COUNT = 10, 64, 96
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-LINE, LINES = 32, 3  # letters in a line, and lines shown
+LINE, LINES = 24, 4  # letters in a line, and lines shown
 HINT = "The sliders move while a kernel runs: run this cell. Without sliders: memory(remember, width=16, pairs=8)"
 WRONG = '<b style="background-color: rgba(198, 40, 40, 0.3); text-decoration: underline">{}</b>'
 FAINT, INK = "#8a8a86", "#4b4b4b"
@@ -60,7 +60,7 @@ class Recall:
             pairs = list(zip(written, read, strict=True))
             below = "".join(b if a == b else wrong.format(b) for a, b in pairs)
             marks = "".join(" " if a == b else "^" for a, b in pairs)
-            shown.append(f"written {written}\nread    {below}\n        {marks}".rstrip(" "))
+            shown.append(f"wrote {written}\nread  {below}\n      {marks}".rstrip(" "))
         left = self.pairs - LINE * LINES
         return "\n".join(shown + [f"(and {left} more)"] * (left > 0)).rstrip()
 

@@ -137,9 +137,10 @@ class Picture:
     def _set_up_loss(axes: Axes) -> None:
         """The loss by step, and where it counts as small."""
         axes.set(xlabel="step", ylabel="loss / first loss", yscale="log", xlim=(0, STEPS), ylim=(1e-5, 30))
-        axes.minorticks_off()  # they take as long to draw as all the rest
+        axes.set_yticks([1e-4, 1e-2, 1], ["10⁻⁴", "10⁻²", "1"])  # as plain text: maths takes as long as all the rest
+        axes.minorticks_off()
         axes.axhline(ENOUGH, color="#6b6b6b", lw=0.8, ls=":")
-        axes.text(STEPS, ENOUGH * 1.2, "1 %", ha="right", fontsize=8, color="#4b4b4b")
+        axes.text(STEPS, ENOUGH * 1.2, "1 %", ha="right", fontsize=8.5, color="#4b4b4b")
 
     def _set_up_map(self, axes: Axes) -> Line2D:
         """Steps needed for every choice, grey where none are enough; the limit of theory; a ring at the choice."""
@@ -162,7 +163,8 @@ class Picture:
         for (in_valley, in_loss), each, name in zip(self.balls.values(), (0.0, eta), self.names, strict=True):
             places = choice.places[each][: STEPS + 1]
             share = losses(places) / losses(START)
-            _move(in_valley, places.clamp(-99, 99), step)
+            seen = (places.abs() < 12).all(1).int().cumprod(0).bool()  # a way ends where it leaves the picture
+            _move(in_valley, places.where(seen[:, None], torch.nan), step)
             _move(in_loss, torch.stack([torch.arange(STEPS + 1), share.clamp(1e-9, 1e9)], 1), step)
             name.set_text(f"η = {each:g}")
         self.here.set_data([rate], [eta])

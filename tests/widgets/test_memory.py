@@ -74,7 +74,7 @@ def test_what_the_page_writes_is_what_is_seen():
 def test_without_a_kernel_there_are_picture_and_letters_and_in_a_terminal_the_words(monkeypatch, capsys):
     widgets.memory(remember, width=8, pairs=16)
     text = capsys.readouterr().out
-    written, read, marks = re.search("written (.*)\nread    (.*)\n        (.*)\n", text).groups()
+    written, read, marks = re.search("wrote (.*)\nread  (.*)\n      (.*)\n", text).groups()
     assert written == "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i] for i in remember(16, 8)[0])
     assert [mark == "^" for mark in marks.ljust(16)] == [a != b for a, b in zip(written, read, strict=True)]
     assert "Without sliders: memory(remember, width=16, pairs=8)" in text
