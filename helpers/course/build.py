@@ -30,6 +30,7 @@ RESULT = re.compile(r"\{result:([^}]+)\}")
 EQUATIONS = re.compile(r"\{equations:([^}]+)\}")
 EXERCISE = re.compile(r"\{exercise:([^}]+)\}")
 ANSWER = re.compile(r"\{solution:([^}]+)\}")
+ROWS = re.compile(r"((?:^\|.*\|(?:\n|\Z)){3,})(?=\n|\Z)", re.M)  # a table: on a narrow page it scrolls inside itself
 TABLE = "Each equation, its function and its test"
 CONCLUSION = "conclusion"  # the tag of a cell on what the reader may conclude and what not
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -87,6 +88,7 @@ def _filled(cell: NotebookNode, solutions: dict[str, str]) -> str:
     text = RESULT.sub(lambda match: facts.fact(match[1]), cell.source)
     text = EQUATIONS.sub(lambda match: fold(TABLE, equations.equation_table(sources([match[1]])[0])), text)
     text = EXERCISE.sub(lambda match: asked(EXERCISES[match[1]]), text)
+    text = ROWS.sub(r'<div style="overflow-x: auto">\n\n\1\n\n</div>\n', text)
     text = ANSWER.sub(lambda match: fold("Solution", f"```python\n{solutions[match[1]]}\n```"), text)
     return concluded(text) if CONCLUSION in cell.metadata.get("tags", ()) else text
 

@@ -8,6 +8,7 @@ from IPython.display import display
 
 from helpers.support import boxes, findings, progress
 from helpers.support.jupyter import in_jupyter
+from helpers.support.typeset import in_html
 from helpers.widgets.live import still_or_live
 
 ASKED: dict[str, list[str]] = {}  # the options of every question on this page
@@ -31,8 +32,8 @@ def predict(key: str, question: str = "", options: list[str] | None = None, choo
         return
     lettered = dict(zip(string.ascii_uppercase, options, strict=False))
     plain = "  ".join([f"Predict first. {question}", *(f"({letter}) {option}" for letter, option in lettered.items())])
-    listed = "<br>".join(f"<b>{letter}</b> · {html.escape(option)}" for letter, option in lettered.items())
-    still = boxes.box("predict", f"Predict first. {html.escape(question)}", listed)
+    listed = "<br>".join(f"<b>{letter}</b> · {in_html(option)}" for letter, option in lettered.items())
+    still = boxes.box("predict", f"Predict first. {in_html(question)}", listed)
     hint = f"Without buttons: predict({key!r}, choose='A'), or choose={SKIP!r}"
     still_or_live(still, plain, hint, lambda: _form(key, question, options))
 
@@ -72,7 +73,7 @@ def _form(key: str, question: str, options: list[str]) -> "ipywidgets.Widget":  
     import ipywidgets  # a page without it still shows the question
 
     before = _kept(key)
-    asked = ipywidgets.HTML(boxes.box("predict", f"Predict first. {html.escape(question)}"))
+    asked = ipywidgets.HTML(boxes.box("predict", f"Predict first. {in_html(question)}"))
     labels = [(f"{letter} · {option}", option) for letter, option in zip(string.ascii_uppercase, options, strict=False)]
     chosen = before.get("chosen") if before.get("chosen") in options else None
     choice = ipywidgets.RadioButtons(options=labels, value=chosen, layout={"width": "auto", "max_width": "46em"})
@@ -146,7 +147,9 @@ def _yours(kept: dict, right: bool) -> str:
 
 
 def _columns(title: str, yours: str, happens: str) -> str:
-    """The two side by side; one above the other where the page is narrow."""
-    parts = [("You predicted", yours)] * bool(yours) + [("What happens", happens)]
-    cells = (f'<div style="{COLUMN}"><small>{name}</small><br>{html.escape(text)}</div>' for name, text in parts)
+    """The two side by side, one above the other where the page is narrow; what happens alone, where that is all."""
+    if not yours:
+        return boxes.box("predict", title, in_html(happens))
+    parts = ("You predicted", yours), ("What happens", happens)
+    cells = (f'<div style="{COLUMN}"><small>{name}</small><br>{in_html(text)}</div>' for name, text in parts)
     return boxes.box("predict", title, "".join(cells))
