@@ -103,9 +103,9 @@ def test_an_exercise_is_added(copy):
     wrong, right = (RECIPES["Add an exercise"].count(f"@{kind}(NAME") for kind in ("wrong", "right"))
     passed = int(re.search(r"(\d+) passed", printed)[1])
     assert wrong >= 6
-    assert passed == wrong + right + 4  # each attempt, its time, its mistakes told apart, its mutants, other inputs
+    assert passed == wrong + right + 6  # attempts, time, mistakes told apart, mutants, other inputs, sentences, task
     student, solved = run(copy, sys.executable, "-c", BUILD).split("\n\n")
-    assert "**Exercise 2.6 · `largest_rate`** (difficulty 3 of 5" in student
+    assert "### Exercise 2.6 · largest_rate" in student
     assert "check(largest_rate)" in solved
 
 
