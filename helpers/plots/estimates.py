@@ -92,8 +92,9 @@ def _differences(scores: np.ndarray, gold: np.ndarray, names: tuple[str, ...], f
         look = {"histtype": "stepfilled", "lw": 1.6, "ls": ("--", "-")[place], "ec": colour, "fc": (colour, 0.4)}
         drawn[f"truly {label}"] = axes.hist(difference[gold == place], np.linspace(-far, far, 25), **look)[2][0]
     axes.axvline(0, color=INK, lw=1)
+    axes.locator_params(axis="y", integer=True)
     axes.set_title(f"{name}: {((difference > 0) == (gold == 1)).mean():.2f} right", weight="bold")
-    axes.set(xlabel=f"score of “{names[1]}” − “{names[0]}” (nats)", ylabel="queries")
+    axes.set(xlabel=f"score “{names[1]}” − “{names[0]}” (nats)", ylabel="queries")
     labels.above(figure, drawn)
     return figure
 

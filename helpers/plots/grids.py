@@ -14,8 +14,8 @@ from matplotlib.image import AxesImage
 from helpers.plots.page import BLUE, INK, ORANGE, SIGNED, UNSIGNED, WIDTH, Title, canvas, check_any, in_style, show
 
 HUES = {True: (SIGNED, "PuOr", "BrBG_r"), False: (UNSIGNED, "Purples", "Greens", "Oranges")}  # signed or not
-SMALL, FAINT, EDGE = 8.5, "#5f5f5f", "#c9c9c4"
-LEFT, BELOW, BAR, LINE = 0.55, 0.46, 0.78, 0.18  # inches beside and below a map, of its bar, of a line of its title
+SMALL, FAINT, EDGE = 9, "#5f5f5f", "#c9c9c4"
+LEFT, BELOW, BAR, LINE, LETTER = 0.58, 0.5, 0.8, 0.18, 0.076  # inches: beside and below a map, its bar, its title
 
 
 @in_style
@@ -77,8 +77,9 @@ def _even(names: list[str]) -> list[str]:
 def _sheet(shape: tuple[int, ...], cell: float, name: str, bar: bool) -> Axes:
     """A panel around a map whose cells have this size, with room for a bar at its right."""
     tall, wide = (count * cell for count in shape)
-    above = LINE * (name.count("\n") + 1) + 0.1
-    width, height = LEFT + wide + (BAR if bar else 0.1), BELOW + tall + above
+    lines = name.split("\n")
+    width = LEFT + max(wide + (BAR if bar else 0.1), LETTER * max(map(len, lines)))
+    height = BELOW + tall + LINE * len(lines) + 0.1
     figure = plt.figure(figsize=(width, height), layout="none")
     axes = figure.add_axes((LEFT / width, BELOW / height, wide / width, tall / height))
     axes.set_title(name, fontsize=SMALL)

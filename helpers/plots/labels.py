@@ -11,8 +11,8 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
-LINE = 13.0  # points from one line of small text to the next
-LETTER, KEY = 5.7, 34.0  # points that a letter of a name takes, and the mark before it with the room after it
+LINE = 13.8  # points from one line of small text to the next
+LETTER, KEY = 5.4, 32.0  # points that a letter of a name takes, and the mark before it with the room after it
 
 
 def wrapped(names: list[str], letters: int = 19) -> list[str]:

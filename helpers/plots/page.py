@@ -155,8 +155,3 @@ def looks(names: Iterable[str], colours: Sequence = PALETTE, markers: str = MARK
     return {
         name: {"color": colours[i % len(colours)], "marker": markers[i % len(markers)]} for i, name in enumerate(names)
     }
-
-
-def legend_at_right(axes: Axes, **options: object) -> None:
-    """The series' names beside the panel, where they hide nothing."""
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), **options)

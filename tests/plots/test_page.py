@@ -99,8 +99,8 @@ def test_a_saved_figure_is_whole_and_alone(tmp_path):
 
 
 def test_the_style_sheet_leaves_no_trace():
-    before = plt.rcParams["font.size"]
+    before = plt.rcParams["axes.facecolor"]
     plots.lines({"a": (X, X)}, "x", "y", "title")
-    assert plt.rcParams["font.size"] == before != page.STYLE["font.size"]
+    assert plt.rcParams["axes.facecolor"] == before != page.STYLE["axes.facecolor"]
     assert isinstance(page.canvas()[0], Figure)
     plt.close("all")
