@@ -10,19 +10,21 @@
 # text says of results is then about the small one.*
 
 # %%
-import math
 from dataclasses import replace
 
+import pandas as pd
 import torch
 
 from helpers import gpt, icl, metrics, plots, tasks
+from helpers.check import route
 from helpers.course import assets
 from helpers.experiments import accuracy, inside
+from helpers.widgets import finding, predict, reveal
 
 assets.ensure()
 
 # %%
-plots.route(here="04")
+route(here="04")
 
 # %% [markdown]
 # ## 1 · Three ways to use the same examples
@@ -36,22 +38,23 @@ plots.route(here="04")
 # %%
 model = gpt.load()
 task = tasks.load("source-letters", shots=32, seed=0, queries=100)
-examples = [(demo.text, demo.label) for demo in task.demos[:3]]
-print(icl.build_prompt(task.template, examples, task.queries[0].text))
+demos, query = [(demo.text, demo.label) for demo in task.demos], task.queries[0]
+print(icl.build_prompt(task.template, sorted(demos, key=lambda demo: len(demo[0]))[:3], query.text))
 
 # %% [markdown]
-# | way | what the model reads before the query | what changes in the model |
-# |---|---|---|
-# | **zero-shot** | nothing | nothing |
-# | **in context** | 32 demonstrations | nothing |
-# | **finetuned** | nothing | keys and values, by 32 gradient steps |
-#
+# These are the three shortest of 32 demonstrations. The model can answer without them (**zero-shot**), read them before
+# the query (**in context**), or make 32 gradient steps on them, which change its keys and values, before it reads the
+# query alone (**finetuned**):
+
+# %% tags=["hide-input"]
+plots.prompt_against_finetuning(model.name, demos, query.text, title="Three ways to the answer of one query")
+
+# %% [markdown]
 # The same examples, the same wording, the same queries: only the road by which the examples reach the answer differs.
 
 # %%
-query = task.queries[0]
-for name, demos in (("zero-shot and finetuned", False), ("in context", True)):
-    print(f"{name:24} {len(icl.prompt_ids(model, task, query, demos)):5} tokens before the answer")
+for name, with_demos in (("zero-shot and finetuned", False), ("in context", True)):
+    print(f"{name:24} {len(icl.prompt_ids(model, task, query, with_demos)):4} tokens to read")
 
 # %% [markdown]
 # ## 2 · How an answer is scored
@@ -66,10 +69,8 @@ for name, demos in (("zero-shot and finetuned", False), ("in context", True)):
 
 # %%
 ways = {"zero-shot": icl.zero_shot(model, task), "in context": icl.in_context(model, task)}
-print("first query:", query.text[:60], "| truly", query.label)
-for way, predictions in ways.items():
-    scores = dict(zip(task.labels, predictions.scores[0].tolist(), strict=True))
-    print(f"{way:11}", {label: round(score, 2) for label, score in scores.items()}, "→", max(scores, key=scores.get))
+scores = pd.DataFrame({way: predictions.scores[0].tolist() for way, predictions in ways.items()}, index=task.labels).T
+scores.round(2).assign(answer=scores.idxmax(axis=1), truth=query.label)
 
 # %% [markdown]
 # Look at the *level* before you look at the winner. Zero-shot, no letter is expected at all. After the
@@ -91,9 +92,8 @@ for way, predictions in ways.items():
 # %%
 weights = gpt.key_and_value_weights(model.network)
 moving, total = (sum(w.numel() for w in group) for group in (weights.values(), model.network.parameters()))
-print(
-    f"{len(weights)} matrices may move: {moving / 1e6:.1f} of {total / 1e6:.1f} million weights ({moving / total:.1%})"
-)
+print(f"{len(weights)} matrices may move: {moving / 1e6:.1f} of {total / 1e6:.1f} million weights")
+print(f"that is {moving / total:.1%} of the model")
 
 # %% [markdown]
 # One choice is left, the learning rate. Whoever picks it on the queries that are then reported has cheated a little
@@ -104,42 +104,50 @@ print(
 rate = accuracy.best_rate("source-letters")
 before = model.fingerprint()
 ways["finetuned"] = icl.finetuned(model, task, lr=rate)
-print("learning rate", rate, "| model changed afterwards:", model.fingerprint() != before)
+print("learning rate", rate)
+print("model changed afterwards:", model.fingerprint() != before)
 
 # %% [markdown]
 # The weights moved, the queries were answered, and every bit was put back: the next cell meets the same model.
 
 # %% [markdown]
-# ## 4 · A trap: label bias
+# ## 4 · Before accuracies are compared
 #
-# Before comparing accuracies, look at what a small model does with *negative* and *positive* before it has seen a
-# single demonstration.
-#
-# **Predict first.** The sentences are half negative, half positive. How many of a hundred will the zero-shot model
-# call *positive*?
+# Look at what a small model does with *negative* and *positive* before it has seen a single demonstration.
+
+# %%
+predict(
+    "bias",
+    "The sentences are half negative, half positive. How many of a hundred will the zero-shot model call positive?",
+    ["about 20", "about 50", "about 80"],
+)
 
 # %%
 reviews = tasks.load("mr", shots=32, seed=0, queries=100)
 plain = icl.zero_shot(model, reviews)
-print("called positive:", (plain.scores.argmax(1) == 1).sum().item(), "of", len(reviews.queries))
-
-# %%
 fair = plain.calibrated()
-gold = plain.gold.numpy()
+count = (plain.scores.argmax(1) == 1).sum().item()
+
+# %% tags=["hide-input"]
 plots.label_bias(
     plain.scores.numpy(),
     fair.scores.numpy(),
-    gold,
+    plain.gold.numpy(),
     reviews.labels,
-    title="The model can tell them apart; its zero is in the wrong place",
+    title=finding("bias", "The model can tell them apart; its zero is in the wrong place"),
 )
 
-# %% [markdown]
-# **What you should see.** Left, most of both colours lies to the right of zero: whatever the review, the model leans to
-# *positive*. Yet the two colours are apart. Right, the same scores shifted by one constant, and
+# %%
+reveal("bias", "about 80", "It calls {count} of a hundred positive.", count=count)
+
+# %% [markdown] tags=["after-bias"]
+# **What you should see.** In the first panel, most of both colours lies to the right of zero: whatever the review, the
+# model leans to *positive*. Yet the two colours are apart. In the second, the same scores shifted by one constant, and
 # {result:first mr zero_shot} becomes {result:first mr zero_shot calibrated} without any new knowledge.
-#
-# Removing the bias is one line: subtract from each label its mean score over the unlabelled queries.
+
+# %% [markdown]
+# A taste for one label, whatever the query, is called **label bias**. Removing it is one line: subtract from each
+# label its mean score over the unlabelled queries.
 #
 # $$s'_{ij} = s_{ij} - \frac{1}{n} \sum_{i} s_{ij} \tag{4.2}$$
 #
@@ -150,9 +158,15 @@ plots.label_bias(
 # %% [markdown]
 # ## 5 · Three tasks, three ways
 #
-# **Predict first.** Sort the three ways for each task: film reviews (`mr`), the meaningless letters
-# (`source-letters`), and past tenses (`past`: `go -> went`, sixteen demonstrations, free answers; right only if the
-# model's own first choice is the right word). On which does the prompt gain most? On which does finetuning?
+# Film reviews (`mr`), the meaningless letters (`source-letters`), and past tenses (`past`: `go -> went`, sixteen
+# demonstrations, free answers; right only if the model's own first choice is the right word).
+
+# %%
+predict(
+    "gains",
+    "On which of the three does the prompt raise the raw accuracy over zero-shot, with one draw of demonstrations?",
+    ["on all three", "on letters and past tenses", "on reviews and past tenses", "on past tenses only"],
+)
 
 
 # %% tags=["nbval-ignore-output"]
@@ -164,15 +178,9 @@ def three_ways(model, name, shots):
 
 
 live = {"mr": three_ways(model, "mr", 32), "source-letters": ways, "past": three_ways(model, "past", 16)}
-for name, found in live.items():
-    for way, p in found.items():
-        low, high = p.interval
-        print(
-            f"{name:15} {way:11} {p.accuracy:.2f} ({low:.2f} to {high:.2f})   bias removed {p.calibrated().accuracy:.2f}"
-        )
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 def table(calibrated):
     return {
         name: {way: ((q := p.calibrated() if calibrated else p).accuracy, *q.interval) for way, p in found.items()}
@@ -185,13 +193,17 @@ plots.accuracies(
     table(False),
     table(True),
     chance,
-    title="One draw: the prompt gains on letters and verbs, finetuning on raw reviews",
+    title=finding("gains", "One draw: the prompt gains on letters and verbs, finetuning on raw reviews"),
 )
 
 # %% [markdown]
 # Bars are 95 % intervals over the hundred queries (Wilson). On `past` there are no labels to be biased between, so both
-# rows agree.
-#
+# panels agree.
+
+# %%
+reveal("gains", "on letters and past tenses", "On reviews the raw accuracy falls, with this draw.")
+
+# %% [markdown] tags=["after-gains"]
 # **What you should see.** On `past` the prompt goes from nothing to {result:first past in_context}, and one step each
 # achieves nothing. On the letters it gains {result:first source-letters zero_shot} →
 # {result:first source-letters in_context} raw. On `mr` the prompt makes the raw accuracy *worse*
@@ -199,7 +211,7 @@ plots.accuracies(
 # ({result:first mr finetuned}), and with the bias removed all three are the same to the eye
 # ({result:first mr zero_shot calibrated}, {result:first mr in_context calibrated},
 # {result:first mr finetuned calibrated}): on this task both moved the model's taste for a word, not its judgement of
-# reviews. Whoever looks at the upper row alone would tell a story about learning.
+# reviews. Whoever looks at the raw panel alone would tell a story about learning.
 
 # %% [markdown]
 # ### Not one draw, five
@@ -208,15 +220,17 @@ plots.accuracies(
 # test queries with five draws for every task of the course, averaged over the draws, bars from a bootstrap over the
 # queries:
 
-# %%
+# %% tags=["hide-input"]
 chance |= {"mr-sst2": 0.5, "subj": 0.5, "source": 0.25}
 recorded = [accuracy.estimates(kind) for kind in ("right", "calibrated")]
 plots.accuracies(
-    *recorded, chance, title="Five draws: the prompt gains on every task but mr, raw or with the bias removed"
+    *recorded,
+    chance,
+    title=finding("gains", "Five draws: the prompt gains on every task but mr, raw or with the bias removed"),
 )
 accuracy.THREE_WAYS.show_source()
 
-# %% [markdown]
+# %% [markdown] tags=["after-gains"]
 # **What you should see**, as gain over zero-shot, paired by query, with 95 % intervals:
 #
 # - **Word pairs.** The prompt does almost everything: `past` {result:gain past}, `antonym` {result:gain antonym},
@@ -228,7 +242,7 @@ accuracy.THREE_WAYS.show_source()
 # - **Film reviews, MR's template.** No gain that the intervals could vouch for: {result:gain mr} raw,
 #   {result:gain mr calibrated} with the bias removed. The model knows this task already.
 
-# %% [markdown]
+# %% [markdown] tags=["after-gains"]
 # **And finetuning?** By the paper's rule, one step each, it gains clearly on `antonym`
 # {result:gain antonym right finetuned}, on `mr` raw {result:gain mr right finetuned}, and with the bias removed on `subj`
 # {result:gain subj calibrated finetuned} and `source` {result:gain source calibrated finetuned}. On `mr` it does what the
@@ -255,9 +269,8 @@ accuracy.THREE_WAYS.show_source()
 # | `demo_scores` | queries, layers, heads, tokens | the same with the demonstrations' tokens |
 
 # %%
-for way, p in live["mr"].items():
-    shapes = {name: tuple(getattr(p.internals, name).shape) for name in ("outputs", "query_scores", "demo_scores")}
-    print(f"{way:11}", *(f"{name} {shape}" for name, shape in shapes.items()), sep="  ")
+names = ("outputs", "query_scores", "demo_scores")
+pd.DataFrame({way: {n: tuple(getattr(p.internals, n).shape) for n in names} for way, p in live["mr"].items()})
 
 # %% [markdown]
 # *Which* last token? Ours is the one that predicts the answer. The released code of the paper looks one token further: it appends
@@ -274,35 +287,51 @@ for way, p in live["mr"].items():
 #
 # In one picture, on film reviews: each column is a query, the frame holds what finetuning fixed.
 
-# %%
+# %% tags=["hide-input"]
 plots.recovered(
     *(live["mr"][way].right.numpy() for way in ("zero-shot", "finetuned", "in context")),
     title="Inside the frame: is the lowest row bluer than outside?",
 )
 
-# %% [markdown]
-# **Predict first.** Suppose the prompt knew *nothing* of finetuning, and got each query that zero-shot has wrong right with
-# one and the same probability. What would Rec2FTP be? So which number must stand beside it?
+# %%
+predict(
+    "chance",
+    "Suppose the prompt knows nothing of finetuning: each query that zero-shot has wrong it gets right with one and the "
+    "same probability. What would Rec2FTP be?",
+    ["0", "one half", "the prompt's accuracy on all queries", "the prompt's share of what zero-shot has wrong"],
+)
 
 # %%
+counted = {}
 for name in ("mr", "past"):
     zero, few, tuned = (live[name][way].right for way in ("zero-shot", "in context", "finetuned"))
     hits, fixed = metrics.rec2ftp_counts(zero, few, tuned)
-    score, by_chance = metrics.rec2ftp(zero, few, tuned), metrics.chance_rec2ftp(zero, few)
-    said = "undefined: finetuning fixed nothing" if math.isnan(score) else f"{hits}/{fixed} = {score:.2f}"
-    print(f"{name:5} Rec2FTP {said}; by chance {by_chance:.2f}")
+    counted[name] = {"fixed by finetuning": fixed, "of these by the prompt": hits}
+    counted[name] |= {"Rec2FTP": metrics.rec2ftp(zero, few, tuned), "by chance": metrics.chance_rec2ftp(zero, few)}
+pd.DataFrame.from_dict(counted, orient="index").round(2)
 
-# %% [markdown]
+# %%
+reveal(
+    "chance",
+    "the prompt's share of what zero-shot has wrong",
+    "So that number must stand beside it. On mr, this draw: {by_chance:.2f}, and Rec2FTP is {score:.2f}.",
+    by_chance=counted["mr"]["by chance"],
+    score=counted["mr"]["Rec2FTP"],
+)
+
+# %% [markdown] tags=["after-chance"]
 # **How to read it.** The chance level is the prompt's share of *everything* that zero-shot had wrong. The paper
 # doesn't give it. For its 1.3B model on SST-2 it gives Rec2FTP 91.8 % and in-context accuracy 92.7 %: a prompt that is
 # nearly always right will agree with anything.
+
+# %% [markdown] tags=["conclusion", "after-chance"]
+# **What you may conclude.** On some tasks the prompt fixes more of what finetuning fixes than chance. Recorded, five draws
+# together: `mr` with the bias removed {result:recovery mr calibrated}, `antonym` {result:recovery antonym}; but `mr` raw
+# {result:recovery mr}, and `source-letters` with the bias removed {result:recovery source-letters calibrated}.
 #
-# **Recorded**, five draws together: `mr` raw {result:recovery mr}, with the bias removed {result:recovery mr calibrated}; `antonym`
-# {result:recovery antonym}; `source-letters` with the bias removed {result:recovery source-letters calibrated}.
-#
-# **What you can't conclude.** Above chance can also mean that some queries are *easy*: one push in any sensible direction
-# fixes them, be it a prompt, a gradient step or a nudge to the bias. And where finetuning fixes nothing (`past`), the number
-# does not exist.
+# **What you may not:** that both do the same. Above chance can also mean that some queries are *easy*: one push in any
+# sensible direction fixes them, be it a prompt, a gradient step or a nudge to the bias. And where finetuning fixes nothing
+# (`past`), the number does not exist.
 
 # %% [markdown]
 # ## 8 · SimAOU: do both push attention's output the same way?
@@ -310,7 +339,7 @@ for name in ("mr", "past"):
 # Demonstrations change what attention puts out at the last token; so does finetuning. Two updates from one starting
 # point, and the question is the angle between them. For one film review, in one layer:
 
-# %%
+# %% tags=["hide-input"]
 zero, few, tuned = (live["mr"][way].internals for way in ("zero-shot", "in context", "finetuned"))
 place, layer = 0, 12
 start = zero.outputs[place, layer]
@@ -344,8 +373,13 @@ print(f"formula        {metrics.noise_sim_aou(1.0, 1.0):.2f}")
 #
 # which is $\frac14$ at $\rho = \rho' = \sqrt 3$, above the paper's averages of .19 and .23. Its own baseline, a random vector, scores .00
 # and hides this. The fair null is (eq. 4.5) at *measured* lengths.
-#
-# **Predict first.** Will SimAOU stand above that null on film reviews? On past tenses, where finetuning fixed not one answer?
+
+# %%
+predict(
+    "directions",
+    "On film reviews, mean over the layers: where will SimAOU stand, compared with that null?",
+    ["at the null, or below it", "above it, by less than 0.1", "above it, by more than 0.1"],
+)
 
 
 # %% tags=["nbval-ignore-output"]
@@ -358,25 +392,39 @@ def three(name):
     return (live[name][way].internals for way in ("zero-shot", "in context", "finetuned"))
 
 
-names = {"sim_aou": "SimAOU", "sim_aou raw": "not normalised", "sim_aou noise": "null: random updates, same lengths"}
 found = {name: metrics.update_similarities(*three(name)) for name in ("mr", "past")}
+
+# %% tags=["nbval-ignore-output", "hide-input"]
+names = {"sim_aou": "SimAOU", "sim_aou raw": "not normalised", "sim_aou noise": "null: random updates, same lengths"}
 panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
-plots.by_layer(panels, "cosine of the two updates", "On mr the two updates share a little more than random ones")
+title = finding("directions", "On mr the two updates share a little more than random ones")
+plots.by_layer(panels, "cosine of the two updates", title)
 
 # %% [markdown]
-# **How to read it.** The blue line is the paper's number, the dashed line what random updates of the same lengths would
-# score, bands are 95 % intervals over queries. Where blue is above dashed, the updates share a direction; the line *not
-# normalised* is fair to compare with 0.
-#
+# **How to read it.** A dot is the mean over the queries in one layer, bars and grey fields are 95 % intervals. *SimAOU* is the
+# paper's number, grey what random updates of the same lengths would score: where the dot stands above the grey, the
+# updates share a direction. The dots *not normalised* are fair to compare with 0.
+
+# %%
+reveal(
+    "directions",
+    "above it, by less than 0.1",
+    "{measured:.2f} against {null:.2f}, means over the layers.",
+    measured=found["mr"]["sim_aou"].mean().item(),
+    null=found["mr"]["sim_aou noise"].mean().item(),
+)
+
+# %% [markdown] tags=["after-directions"]
 # **Recorded**, mean over layers and five draws: `mr` {result:inside mr answer sim_aou} against
 # {result:inside mr answer sim_aou noise}, not normalised {result:inside mr answer sim_aou raw}; `past`
 # {result:inside past answer sim_aou} against {result:inside past answer sim_aou noise}, not normalised
 # {result:inside past answer sim_aou raw}.
-#
+
+# %% [markdown]
 # But your `past` panel may look unlike your neighbour's, and the draws are far apart. **Recorded:** the *same* finetunings again,
 # with nothing changed but the learning rate, by one to three *millionths*:
 
-# %%
+# %% tags=["hide-input"]
 plots.points(
     inside.against_loss("sim_aou raw"),
     "change of the loss by finetuning, nats a token",
@@ -390,10 +438,13 @@ inside.ROUNDING.show_source()
 # the loss by six nats into one that raises it by three: at this rate sixteen steps multiply rounding errors until they rule. Not
 # one answer is right in any of the 35, so no accuracy could have shown it.
 #
-# The directions follow. The lower the loss, the more alike (rank correlation {result:rank past sim_aou raw}): where these steps taught
-# the model something about verbs, they pushed it where the prompt does.
+# The directions follow. The lower the loss, the more alike (rank correlation {result:rank past sim_aou raw}).
+
+# %% [markdown] tags=["conclusion", "after-directions"]
+# **What you may conclude.** On `mr` prompt and finetuning push attention's output in directions that agree a little more than
+# random ones. On `past`, the finetunings that taught the model something about verbs pushed it where the prompt does.
 #
-# **What you can't conclude.** A shared direction is not a shared *algorithm*. Whatever lowers this loss must make words of the
+# **What you may not:** that a shared direction is a shared *algorithm*. Whatever lowers this loss must make words of the
 # right kind likelier ("now comes a verb"), and two roads to that one place will look alike from here. Notebook 05 puts
 # models beside it that learned nothing.
 
@@ -402,7 +453,7 @@ inside.ROUNDING.show_source()
 #
 # Now not what attention puts out but where it *looks*: its scores on the query's own tokens. One head, one review:
 
-# %%
+# %% tags=["hide-input"]
 review = tasks.load("mr", shots=32, seed=0, queries=100)
 place, layer, head = 0, 12, 4
 tokens = [model.tokenizer.decode([token]) for token in icl.query_ids(model, review, review.queries[place])]
@@ -416,36 +467,49 @@ plots.maps(rows, [repr(token)[1:-1] for token in tokens], title=f"Scores of the 
 # $$\cos(m_{ICL}, m_{ZSL}) \;\rightarrow\; \cos(m_{ICL}, m_{FT}) \tag{4.6}$$
 #
 # (A cosine of raw scores is high for almost any two maps: they share their mean. Only the *rise* can mean something.)
-#
-# **Predict first.** In how many of the 30 layers will the map after finetuning be closer to the prompt's than before?
 
-# %% tags=["nbval-ignore-output"]
+# %%
+predict(
+    "maps",
+    "On film reviews: in how many of the 30 layers will the map after finetuning be closer to the prompt's than before?",
+    ["in fewer than 12", "in 12 to 18", "in more than 18"],
+)
+
+# %% tags=["nbval-ignore-output", "hide-input"]
 names = {
     "sim_am after": "after finetuning",
     "sim_am before": "null: before",
     "sim_am noise": "null: random change, same size",
 }
 panels = {task: {said: band(rows[key]) for key, said in names.items()} for task, rows in found.items()}
-plots.by_layer(panels, "cosine of the two maps", "Finetuning barely moves the maps on mr, and far on past")
-for name, rows in found.items():
-    closer = (rows["sim_am after"].mean(0) > rows["sim_am before"].mean(0) + 1e-5).sum().item()
-    print(f"{name:5} closer to the prompt's map after finetuning in {closer} of 30 layers")
+title = finding("maps", "Finetuning barely moves the maps on mr, and far on past")
+plots.by_layer(panels, "cosine of the two maps", title)
 
 # %% [markdown]
-# **How to read it.** Solid above *before*: finetuning brought the map nearer to the prompt's. *Random change* is one of the
-# same size in any direction, which can only lead away.
-#
+# **How to read it.** A dot above the grey of *before*: finetuning brought the map nearer to the prompt's. *Random change* is one
+# of the same size in any direction, which can only lead away.
+
+# %%
+after, untouched = (found["mr"][series].mean(0) for series in ("sim_am after", "sim_am before"))
+closer = (after > untouched + 1e-5).sum().item()
+reveal("maps", "in more than 18", "In {closer} of 30, but by little.", closer=closer)
+
+# %% [markdown] tags=["after-maps"]
 # **Recorded**, five draws, mean over layers, before → after: `mr` {result:inside mr answer sim_am before} →
 # {result:inside mr answer sim_am after}, `source-letters` {result:inside source-letters answer sim_am before} →
 # {result:inside source-letters answer sim_am after}, `past` {result:inside past answer sim_am before} →
 # {result:inside past answer sim_am after}. The paper's averages: .34 → .43 and .36 → .44.
 #
-# On `past` a millionth of the rate decides here too: over the 35 finetunings the map comes the nearer to the prompt's, the lower
-# the loss (rank correlation {result:rank past sim_am after}).
+# In layer 0 nothing can be learned at all: there the prompt changes no score of the query on itself, and the cosine is 1 by
+# construction.
+
+# %% [markdown] tags=["conclusion", "after-maps"]
+# **What you may conclude.** On `mr` finetuning brings the map a little nearer to the prompt's. On `past` a millionth of the
+# rate decides here too: over the 35 finetunings the map comes the nearer to the prompt's, the lower the loss (rank
+# correlation {result:rank past sim_am after}).
 #
-# **What you can't conclude.** Even a rise compares maps, not changes: a finetuning that moved everything towards the
-# average map would rise too. In layer 0 nothing can be learned at all: there the prompt changes no score of the query on
-# itself, and the cosine is 1 by construction.
+# **What you may not:** that the *changes* agree. Even a rise compares maps, not changes: a finetuning that moved everything
+# towards the average map would rise too.
 
 # %% [markdown]
 # ## 10 · Kendall: the same order of the demonstrations?
@@ -469,10 +533,15 @@ plots.maps({name: row.numpy() for name, row in shown.items()}, tokens, title=f"T
 # **Kendall's τ** asks of every pair of tokens whether both rows put the same one first: 1 if always, −1 if never, 0 for two
 # unrelated orders. The paper's null is a random map. Here is a harder one: the same stand-in from a model that was *not
 # finetuned*. Whatever τ it has, finetuning did not make.
-#
-# **Predict first.** How much of τ will be left when nothing was finetuned?
 
-# %% tags=["nbval-ignore-output"]
+# %%
+predict(
+    "order",
+    "On film reviews: how much of τ will be left when nothing was finetuned?",
+    ["nothing", "about a quarter", "more than half"],
+)
+
+# %% tags=["nbval-ignore-output", "hide-input"]
 panels = {}
 for name in ("mr", "past"):
     _, prompted, trained = three(name)
@@ -482,20 +551,32 @@ for name in ("mr", "past"):
         "null: not finetuned (recorded)": (still.mean(0), still.min(0), still.max(0)),
         "null: random map": band(taus["kendall random"]),
     }
-plots.by_layer(panels, "Kendall's τ", "On mr, τ is there before any finetuning")
+plots.by_layer(panels, "Kendall's τ", finding("order", "On mr, most of τ is there before any finetuning"))
 
-# %% [markdown]
-# **How to read it.** The random map stays at 0, and the paper's comparison ends there. But on `mr` the line *not finetuned*
-# follows the measured one nearly everywhere: two query vectors of similar words are similar before and after. On `past` finetuning does
+# %%
+reveal(
+    "order",
+    "more than half",
+    "Means over the layers: {still:.2f} without finetuning, {measured:.2f} with it.",
+    still=panels["mr"]["null: not finetuned (recorded)"][0].mean(),
+    measured=panels["mr"]["τ"][0].mean(),
+)
+
+# %% [markdown] tags=["after-order"]
+# **How to read it.** The random map stays at 0, and the paper's comparison ends there. But on `mr` the grey of *not finetuned*
+# follows the measured dots nearly everywhere: two query vectors of similar words are similar before and after. On `past` finetuning does
 # change the order, in some layers towards the prompt's and in others against it, and the mean over layers stays near zero.
 #
 # **Recorded**, five draws, mean over layers: `mr` {result:inside mr answer kendall} against {result:inside mr answer kendall untouched}
 # not finetuned; `source-letters` {result:inside source-letters answer kendall} against
 # {result:inside source-letters answer kendall untouched}; `past` {result:inside past answer kendall} against
 # {result:inside past answer kendall untouched}. The paper has .19 and .21 on its models, and no stand-in without finetuning to compare.
+
+# %% [markdown] tags=["conclusion", "after-order"]
+# **What you may conclude.** On `mr` the order in which the stand-in ranks the tokens is mostly the pretrained model's own.
 #
-# **What you can't conclude.** That τ > 0 shows finetuning in the prompt's attention. Only the *difference* to the line *not finetuned*
-# could, and it is small.
+# **What you may not:** that τ > 0 shows finetuning in the prompt's attention. Only the *difference* to *not finetuned* could,
+# and it is small.
 
 # %% [markdown]
 # ## 11 · No stand-in needed: what finetuning attends to, exactly
@@ -514,8 +595,9 @@ layer = 12
 summed = torch.einsum("tm,te->me", update.errors[:, layer], update.inputs[:, layer])
 weight = model.network.model.layers[layer].self_attn.v_proj.weight
 unit = torch.finfo(torch.float32).eps * weight.abs().max()
-print(f"{len(update.errors)} tokens trained on; W_after − W_before is {tuple(update.change.shape[1:])} in each layer")
-print("the sum agrees to float32's rounding of W:", bool((summed - update.change[layer]).abs().max() < 8 * unit))
+print(f"{len(update.errors)} tokens trained on")
+print(f"W_after − W_before is {tuple(update.change.shape[1:])} in each layer")
+print("equal to float32's rounding:", bool((summed - update.change[layer]).abs().max() < 8 * unit))
 
 # %% [markdown]
 # Now hold a finetuned head's attention pattern $a_j$ fixed (over the query's own tokens $x_j$). What the update adds to its
@@ -555,35 +637,44 @@ plots.by_layer(panels, "τ with the prompt's attention", "The exact form agrees 
 # %% [markdown]
 # ## 12 · All four, three tasks
 #
-# **Recorded**, five draws. Means over the 30 layers [lowest, highest draw], each with its null:
+# **Recorded**, five draws.
 #
 # {result:table}
+#
+# *Means over the 30 layers [lowest, highest draw], each with its null. Noise: random updates of the same lengths. Before: the
+# map before finetuning. Not finetuned: the same quantity taken from the pretrained model as it is.*
 
 # %%
 inside.INSIDE.show_source()
 
 # %% [markdown]
-# *Noise*: random updates of the same lengths. *Before*: the map before finetuning. *Not finetuned*: the same
-# quantity taken from the pretrained model as it is.
-#
 # **At the first label's token**, where the released code looks, over three draws: SimAOU on `mr`
 # {result:inside mr first_label sim_aou} (noise {result:inside mr first_label sim_aou noise}), on `past`
 # {result:inside past first_label sim_aou} (noise {result:inside past first_label sim_aou noise}); SimAM on `mr`
 # {result:inside mr first_label sim_am before} → {result:inside mr first_label sim_am after}; Kendall on `mr`
 # {result:inside mr first_label kendall} (not finetuned {result:inside mr first_label kendall untouched}).
+
+# %% [markdown]
+# **Which sentence do these figures allow?**
 #
-# **Which sentence do these figures allow?** (a) "The prompt runs gradient descent." (b) "At this token, prompt and one step
-# each push attention's output in directions that agree more than random ones would, on some tasks hardly and on some clearly; in
-# where attention looks there is little trace." (c) "The paper's numbers are wrong." Only (b).
+# - (a) "The prompt runs gradient descent."
+# - (b) "At this token, prompt and one step each push attention's output in directions that agree more than random ones
+#   would, on some tasks hardly and on some clearly; in where attention looks there is little trace."
+# - (c) "The paper's numbers are wrong."
+#
+# <details><summary>Which one?</summary>
+#
+# Only (b).
+#
+# </details>
 
 # %% [markdown]
 # ## 13 · How many gradient steps is a prompt worth?
 #
 # One step an example is the paper's rule, and perhaps it is too hard a rule. Let finetuning go on: two passes over the
 # demonstrations, four, eight. Let it use a better optimiser (Adam), let it move *all* weights. On past tenses, with the
-# loss $-\log p$ of the right answer, so that progress shows long before an answer is right.
-#
-# **Predict first.** After how many passes does finetuning reach the prompt's loss?
+# loss $-\log p$ of the right answer, so that progress shows long before an answer is right. First plain gradient descent on
+# keys and values, live:
 
 # %% tags=["nbval-ignore-output"]
 verbs = tasks.load("past", shots=16, seed=0, queries=50)
@@ -595,15 +686,25 @@ for count, step in zip(passes, steps, strict=True):
     print(f"{count} passes, {16 * count:3} steps: loss {step.loss:5.2f}, right {step.accuracy:.2f}")
 
 # %% [markdown]
-# That was plain gradient descent on keys and values, live. **Recorded**, three draws, each rate picked on development
-# verbs as the one that reached the lowest loss:
+# Adam does better. **Recorded** next, four recipes, three draws, each rate picked on development verbs as the one that reached
+# the lowest loss.
 
 # %%
-levels = accuracy.curve_levels()
-plots.losses(accuracy.curves(), levels, title="128 steps of finetuning stay short of one prompt")
+predict(
+    "passes",
+    "After how many passes does the best of the four recipes come down to the prompt's loss?",
+    ["1", "2 to 4", "5 to 8", "not within 8"],
+)
+
+# %% tags=["hide-input"]
+title = finding("passes", "128 steps of finetuning stay short of one prompt")
+plots.losses(accuracy.curves(), accuracy.curve_levels(), title)
 accuracy.CURVES.show_source()
 
-# %% [markdown]
+# %%
+reveal("passes", "not within 8", "Eight passes are 128 steps, and none of the four recipes gets there.")
+
+# %% [markdown] tags=["after-passes"]
 # **What you should see.** (Lines are means, bands span the three draws.) Plain gradient descent, the optimiser of the
 # theory, wanders, as section 8 made us expect: the rate that served the development verbs best serves these draws badly, and in the run above few answers came right, if any. Adam
 # learns in earnest: from {result:curve Adam, all weights: 0} down to {result:curve Adam, all weights: 1} in a single pass
@@ -615,19 +716,29 @@ accuracy.CURVES.show_source()
 
 # %% [markdown]
 # ## 14 · What you may and may not conclude
-#
-# **You may:** on this model, a prompt and the paper's finetuning on the same examples do *not* give the same answers. The
+
+# %% [markdown] tags=["conclusion", "after-passes"]
+# **What you may conclude.** On this model, a prompt and the paper's finetuning on the same examples do *not* give the same answers. The
 # prompt gains where one step each does nothing; more steps bring finetuning part of the way.
 #
-# **You may not:** conclude that in-context learning is no gradient descent. The claim is about a *form* hidden in
+# **What you may not:** conclude that in-context learning is no gradient descent. The claim is about a *form* hidden in
 # attention, with its own errors and its own rate, not about SGD on the weights we can see. Nor may you conclude that it is.
 # Comparing answers cannot settle it. The four measurements don't either: two updates that help a model with the same task
 # may well agree, whatever made them.
 
 # %% [markdown]
-# **Which sentence does the figure of section 13 allow?** (a) "In-context learning is more powerful than finetuning." (b) "With
-# these verbs and rates, eight passes over sixteen examples leave this model with more loss than the prompt that shows them."
-# (c) "Gradient descent cannot learn past tenses." Only (b): one model, one task, four recipes.
+# **Which sentence does the figure of section 13 allow?**
+#
+# - (a) "In-context learning is more powerful than finetuning."
+# - (b) "With these verbs and rates, eight passes over sixteen examples leave this model with more loss than the prompt that
+#   shows them."
+# - (c) "Gradient descent cannot learn past tenses."
+#
+# <details><summary>Which one?</summary>
+#
+# Only (b): one model, one task, four recipes.
+#
+# </details>
 
 # %% [markdown]
 # ## 15 · Aloud, before you go
