@@ -4,7 +4,10 @@ ipywidgets gives sliders no name and buttons no pressed state that a screen read
 beside every widget, adds them in the browser, for versions 7 and 8, from the label that is seen.
 """
 
+import html
 from collections.abc import Iterator, Sequence
+
+from helpers.support.boxes import SMALL
 
 CHOSEN = "background-color: #1558a8; color: #ffffff"  # 7 : 1, and far from what is not chosen, on light and dark
 LIVE = "course-live"  # the class of a widget, by which the page finds it
@@ -128,6 +131,11 @@ def words() -> "ipywidgets.HTML":  # noqa: F821
     import ipywidgets
 
     return ipywidgets.HTML().add_class(SPOKEN)
+
+
+def said(sentence: str) -> str:
+    """A sentence as `words` show it."""
+    return f'<div style="{SMALL}; line-height: 1.4">In words: {html.escape(sentence)}.</div>'
 
 
 def parts(widget: "ipywidgets.Widget") -> Iterator["ipywidgets.Widget"]:  # noqa: F821

@@ -4,7 +4,6 @@ A share (eq. 2.5) says how this training made up the answer; only retraining say
 """
 
 import base64
-import html
 import io
 import math
 from collections.abc import Collection
@@ -41,7 +40,7 @@ TICKS = f"""
 .course-unseen {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }}
 """
 MOST = 8  # digits shown for either answer
-HINT = "The ticks move while a kernel runs: run this cell. Without them: leave_out(…, without=[17, 203], steps=1)"
+HINT = "Ticks can be set while a kernel runs: run this cell. Without ticks, give the call without={}, steps=1"
 GREY = "#8a8a86"
 Scores = Float[Tensor, " classes"]
 
@@ -156,7 +155,7 @@ class Picture:
     @in_style
     def __init__(self, case: Case) -> None:
         self.case = case
-        margins = (2.6, 0.32, 0.98), (1.7, 0.4, 0.94), (2.1, 0.17, 0.97)  # width, left and right end of the axes
+        margins = (2.6, 0.3, 0.94), (1.7, 0.4, 0.91), (2.1, 0.2, 0.97)  # width, left and right end of the axes
         self.figures = [Figure((width, 2.9), layout="none") for width, _, _ in margins]
         self.axes = [
             figure.add_axes((left, 0.17, right - left, 0.74))
@@ -230,10 +229,10 @@ def _ticks(most: float) -> dict[str, list[float]]:
     return {axis: [-round_one, 0.0, round_one] for axis in ("xticks", "yticks")}
 
 
-def drawn(case: Case, place: int) -> str:
-    """A training digit, dark on light, as the address of a picture."""
+def drawn(case: Case, place: int, ink: float = 1.0) -> str:
+    """A training digit, dark on light, or paler with less ink, as the address of a picture."""
     image = case.images[place]
-    grey = (255 * (1 - image / image.max())).byte().numpy()
+    grey = (255 * (1 - ink * image / image.max())).byte().numpy()
     file = io.BytesIO()
     Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.NEAREST).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
@@ -246,9 +245,9 @@ def rows(case: Case, without: Collection[int], steps: int) -> str:
         page += f"<div>{HEADING.format(digit)}:</div>"
         for place in side:
             name, share = case.name(place, steps).rsplit(" ", 1)
-            box, opacity = ("☐", 0.25) if place in without else ("☑", 1)
-            style = f"width: {SIDE}px; vertical-align: middle; opacity: {opacity}"
-            picture = f'<img alt="{name}" style="{style}" src="{drawn(case, place)}">'
+            box, ink = ("☐", 0.25) if place in without else ("☑", 1.0)
+            style = f"width: {SIDE}px; vertical-align: middle"
+            picture = f'<img alt="{name}" style="{style}" src="{drawn(case, place, ink)}">'
             page += f'<span style="display: inline-block; padding: 2px 10px 2px 0">{box} {picture} {share}</span>'
     return page
 
@@ -296,7 +295,7 @@ class Ticks:
         self.picture.draw(result)
         self.rows.value = rows(self.case, gone, steps)
         self.image.value = page_bundle(self.picture.figures, result.title(), result.sentence(), **FRAME)["text/html"]
-        self.words.value = f"In words: {html.escape(result.sentence())}."
+        self.words.value = controls.said(result.sentence())
 
 
 def _tick(place: int, kept: bool) -> "ipywidgets.Checkbox":  # noqa: F821
@@ -340,4 +339,6 @@ def leave_out(
     picture.draw(result)
     card = page_bundle(picture.figures, result.title(), result.sentence(), **FRAME)["text/html"]
     words = f"{case.listed(steps)}\n{result.sentence()}."
-    still_or_live(rows(case, without, steps) + card, words, HINT, lambda: Ticks(picture, without, steps).box)
+    still = f"{rows(case, without, steps)}{card}{controls.said(result.sentence())}"
+    hint = HINT.format([side[0] for side in case.sides.values()])
+    still_or_live(still, words, hint, lambda: Ticks(picture, without, steps).box)

@@ -3,8 +3,8 @@
 The page's own function writes and reads, so that whoever changes it sees what that does.
 """
 
-import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -84,6 +84,17 @@ def _checked(recalled: object, pairs: int) -> tuple[Letters, Entries]:
     return letters, entries
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Many small products run faster so: on a busy machine threads that wait for each other take far longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Curves:
     """Error and letters read back right, by pairs written: artists made once and moved by `draw`."""
 
@@ -133,6 +144,7 @@ class Curves:
         label.set_transform(axes.get_xaxis_transform())
         return curve, (full, label), axes.plot([], [], "o", color=PALETTE[3], mec="white", ms=9)[0]
 
+    @one_thread()
     def _means(self, width: int) -> Float[Tensor, "2 pairs"]:
         """Mean error and share of letters right over all draws, for every number of pairs."""
         found = [[Recall(self.remember, pairs, width, seed) for seed in range(DRAWS)] for pairs in PAIRS]
@@ -173,7 +185,7 @@ class Sliders:
         recall, sentence = self.curves.draw(self.pairs.value, self.width.value, self.seed.value)
         self.image.value = page_bundle(self.curves.figures, recall.title(), sentence, **FRAME)["text/html"]
         self.letters.value = recall.page()
-        self.words.value = f"In words: {html.escape(sentence)}."
+        self.words.value = controls.said(sentence)
 
 
 def memory(remember: Remember, width: int = WIDTH, pairs: int = COUNT) -> None:
@@ -187,5 +199,10 @@ def memory(remember: Remember, width: int = WIDTH, pairs: int = COUNT) -> None:
             raise ValueError(f"{name}={value!r} is no place of this slider.\nIt has {', '.join(map(str, allowed))}.")
     curves = Curves(remember)
     recall, sentence = curves.draw(pairs, width, 1)
-    still = page_bundle(curves.figures, recall.title(), sentence, **FRAME)["text/html"] + recall.page()
-    still_or_live(still, f"{sentence}.\n{recall.text()}", HINT, lambda: Sliders(remember, width, pairs).box)
+    card = page_bundle(curves.figures, recall.title(), sentence, **FRAME)["text/html"]
+    still_or_live(
+        f"{card}{recall.page()}{controls.said(sentence)}",
+        f"{sentence}.\n{recall.text()}",
+        HINT,
+        lambda: Sliders(remember, width, pairs).box,
+    )

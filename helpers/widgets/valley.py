@@ -3,8 +3,6 @@
 After Goh, "Why Momentum Really Works" (Distill, 2017). The film of the descent stays: a play button for the steps.
 """
 
-import html
-
 import matplotlib as mpl
 import numpy as np
 import torch
@@ -86,7 +84,7 @@ def outcome(way: Float[Tensor, "steps 2"]) -> str:
     if needed < torch.inf:
         sides = way[: int(needed) + 1].sign()
         manner = "swings, and converges" if (sides.diff(dim=0) != 0).sum(0).max() > 1 else "converges"
-        return f"{manner}: its loss is below 1 % from step {needed:.0f} on"
+        return f"{manner}: loss below 1 % from step {needed:.0f} on"
     if not loss[-1] <= 100 * loss[0]:
         return "diverges: its loss grows without end"
     return f"comes to no rest: its loss is {loss[-1] / loss[0]:.0%} after {LONG} steps".replace("%", " %")
@@ -207,7 +205,7 @@ class Sliders:
         choice = self.picture.draw(self.rate.value, self.eta.value, self.step.value)
         sentence = choice.sentence(self.step.value)
         self.image.value = page_bundle(self.picture.figures, choice.title(), sentence, **FRAME)["text/html"]
-        self.words.value = f"In words: {html.escape(sentence)}."
+        self.words.value = controls.said(sentence)
 
 
 def valley(rate: float = RATE, eta: float | int = ETA, step: int = STEP) -> None:
@@ -225,5 +223,5 @@ def valley(rate: float = RATE, eta: float | int = ETA, step: int = STEP) -> None
     picture = Picture()
     choice = picture.draw(rate, eta, step)
     words = choice.sentence(step)
-    still = page_bundle(picture.figures, choice.title(), words, **FRAME)["text/html"]
-    still_or_live(still, f"{words}.", HINT, lambda: Sliders(rate, eta, step).box)
+    card = page_bundle(picture.figures, choice.title(), words, **FRAME)["text/html"]
+    still_or_live(f"{card}{controls.said(words)}", f"{words}.", HINT, lambda: Sliders(rate, eta, step).box)

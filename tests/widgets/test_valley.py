@@ -57,7 +57,7 @@ def test_the_words_are_what_torchs_descent_does():
     words, picture = place(sliders, 0.13, 0.4, 5)
     places, loss = torchs(0.13, 0.4, LONG)
     last_above = (loss > 0.01).nonzero().max().item()
-    assert f"swings, and converges: its loss is below 1 % from step {last_above + 1} on" in words
+    assert f"swings, and converges: loss below 1 % from step {last_above + 1} on" in words
     assert "Plain descent (η = 0) diverges" in words
     assert f"After 5 steps the distance from the lowest place is {places[5].norm():.1f} with η = 0.4 and" in words
     assert re.search(f'alt="Rate 0.13, η = 0.4: .*step {last_above + 1} on', picture)
