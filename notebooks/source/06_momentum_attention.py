@@ -7,20 +7,23 @@
 # *You need: notebooks 01 to 03. About 90 minutes, 30 of them (★) on the core path. No GPU.*
 
 # %%
+import textwrap
+
+import pandas as pd
 import torch
 from numpy.polynomial import Polynomial
 
 from helpers import attention, gpt, lm, plots, regression
-from helpers.check import break_it, check
+from helpers.check import break_it, check, route
 from helpers.course import assets
-from helpers.experiments import depth, momentum
+from helpers.experiments import depth, momentum, pretrained
 from helpers.gpt import momentum as gpt_momentum
 from helpers.gpt import patches
 from helpers.support import formats
-from helpers.widgets import predict, reveal, valley
+from helpers.widgets import finding, predict, reveal, valley
 
-# %%
-plots.route(here="06")
+# %% tags=["hide-input"]
+route(here="06")
 
 # %% [markdown]
 # ## 1 · A ball in a valley
@@ -35,14 +38,23 @@ plots.route(here="06")
 #
 # $$u_t = g_t + \eta\, u_{t-1}, \qquad w_{t+1} = w_t - \mathrm{lr}\, u_t \tag{6.1}$$
 
-# %%
+# Two balls roll side by side: one with the rate and the $\eta$ that you drag, one without momentum at the same rate. The map at the right has a place for every choice of both.
+
+# %% tags=["hide-input"]
 valley()
 
 # %% [markdown]
-# **What you should see.** Same rate, same start. The plain ball drops to the floor at once, and creeps. The other ($\eta = 0.8$, the round one) overshoots and swings across a few
+# **What you should see.** Same rate, same start. The plain ball (squares) drops to the floor at once, and creeps. The other ($\eta = 0.8$, circles) overshoots and swings across a few
 # times; but along the floor its gradients agree and add up, to nearly $1/(1-\eta) = 5$ times as much: after ten steps it is 0.2 from the lowest place, runs past, and is 1.1
-# away after 12; the plain one 5.2. (At the best rate for it, twice this one, the plain ball would be 2.8 away: part of the gain is the rate's.)
+# away after 12; the plain one 5.2.
 #
+# **Drag.**
+#
+# 1. $\eta$ to 0.7, then to 0.9, at this rate. The loss stays below 1 % of its start from step 12 on, and only from step 44: more momentum is not always faster.
+# 2. The rate to 0.1. The plain ball leaps from wall to wall for ever; with $\eta = 0.5$ step 9 is enough. So momentum allows larger rates, too (the black line in the map).
+# 3. The best that the plain ball can do: rate 0.095, and 23 steps. So part of the gain was the rate's.
+
+# %% [markdown]
 # **By hand.** Gradients 1, 1, 1 with $\eta = \tfrac12$: $u = 1,\ 1.5,\ 1.75$. Gradients 1, −1, 1: $u = 1,\ -0.5,\ 0.75$.
 
 # %% [markdown]
@@ -151,13 +163,13 @@ check(momentum_scan)
 rng = torch.Generator().manual_seed(0)
 q, k, v = (torch.randn(1, 8, 2048, 64, generator=rng) for _ in range(3))
 plain = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-print("η = 0 is plain attention, bit for bit:", torch.equal(attention.momentum_attention(q, k, v, 0.0), plain))
+print("η = 0 is plain, bit for bit:", torch.equal(attention.momentum_attention(q, k, v, 0.0), plain))
 for eta in (0.5, 0.9, 0.99):
     added = attention.momentum_scan(v, eta).norm() / plain.norm()
-    print(f"η = {eta}: the momentum's part is {added:.0f} times as long as attention's own, on random tokens")
+    print(f"η = {eta}: momentum's part ÷ attention's = {added:.0f}")
 
 # %% [markdown]
-# Notice the second thing: softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
+# The lines below the first compare lengths, on random tokens. Softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
 # query wants. (On random tokens both are sums of unrelated values, and attention's nearly cancel: hence the large factors.)
 #
 # **On purpose**: an $\eta$ that never forgets.
@@ -186,10 +198,10 @@ for t in range(n):
     outputs.append(s.detach() @ q[t])
 descent = torch.stack(outputs)
 exact = attention.momentum_linear_attention(q, k, v, eta, chunk=4)
-print("torch's SGD with momentum, and linear attention with momentum, in chunks:", formats.rounding(descent - exact))
+print("torch's SGD minus attention:", formats.rounding(descent - exact))
 
 # %% [markdown]
-# The equality is exact.
+# The equality is exact: torch's SGD with momentum, and linear attention with momentum, computed in chunks, are one function.
 
 # %%
 predict(
@@ -198,27 +210,31 @@ predict(
     ["the newest", "the oldest", "all alike"],
 )
 
-# %% [markdown]
+# %% [markdown] tags=["after-age"]
 # A gradient of age $a = t - i$ was added $a + 1$ times: once whole, then $\eta, \eta^2, \dots, \eta^a$ of it. Together, for the pair of token $i$:
 #
 # $$o_t = \sum_{i \le t} \frac{1 - \eta^{\,a+1}}{1 - \eta}\; v_i\,(k_i \cdot q_t), \qquad a = t - i \tag{6.5}$$
 #
 # (The number 6.4 comes in section 6.)
 
-# %%
+# %% tags=["hide-input"]
 ages = torch.arange(31)
 curves = {"plain linear attention": torch.ones(31), "exact momentum (eq. 6.5)": (1 - 0.8 ** (ages + 1)) / 0.2}
 curves["what MoAttn adds (eq. 6.2)"] = torch.where(ages > 0, 0.8**ages, 0)
 shown = {name: (ages.numpy(), weight.numpy()) for name, weight in curves.items()}
-title = "Momentum in descent holds the newest pairs back; the momentum of MoAttn adds to them (η = 0.8)"
+title = finding("age", "Momentum in descent holds the newest pairs back; the momentum of MoAttn adds to them (η = 0.8)")
 plots.lines(shown, "age a = t − i (tokens)", "weight", title)
 
 # %%
-reveal("age", "the newest: once 1, where old pairs reach 1/(1−η) = 5. A gradient once taken in is applied again later.")
+reveal(
+    "age", "the newest", "Once 1, where old pairs reach 1/(1−η) = 5. A gradient once taken in is applied again later."
+)
 
-# %% [markdown]
+# %% [markdown] tags=["conclusion", "after-age"]
 # **What you may conclude.** MoAttn drops two things, the keys and the accumulation, and what is left is another thing: a recency bias that no query can switch
-# off. (The authors say themselves that it strengthens attention's recency bias.) **What you may not:** that it must therefore be useless. That is a question for measurement, and for a *control*: plain attention with a learned recency bias, and with a
+# off. (The authors say themselves that it strengthens attention's recency bias.)
+#
+# **What you may not:** that it must therefore be useless. That is a question for measurement, and for a *control*: plain attention with a learned recency bias, and with a
 # short convolution, which also mixes in the last few values.
 
 # %% [markdown]
@@ -231,9 +247,8 @@ reveal("age", "the newest: once 1, where old pairs reach 1/(1−η) = 5. A gradi
 assets.ensure()
 tokenizer = lm.vocabulary(lm.corpus("train"), momentum.SHAPE.vocabulary)
 train = lm.encode(tokenizer, lm.corpus("train"))
-print(
-    f"{len(lm.corpus('train'))} documents, {len(train):,} tokens; one of them: {tokenizer.decode(train[1000:1040].tolist())!r}"
-)
+print(f"{len(lm.corpus('train'))} documents, {len(train):,} tokens; forty of them:\n")
+print(textwrap.fill(tokenizer.decode(train[1000:1040].tolist()), 44))
 
 # %%
 predict(
@@ -258,57 +273,80 @@ for step in range(recipe.steps):
         plots.lines(shown, "step", "training loss (nats a token)", "The loss, ten steps at a time", into=page)
 
 # %% tags=["nbval-ignore-output"]
-print("η learned, layer by layer:", [[round(x, 2) for x in eta.tolist()] for eta in models["η learned"].etas])
+for number, eta in enumerate(models["η learned"].etas, 1):
+    print(f"η of layer {number}, head by head:", *(f"{x:.2f}" for x in eta.tolist()))
 for name, model in models.items():
-    print(f"\n{name}:", lm.generate(model, tokenizer, "To create a", tokens=40, seed=1))
+    print(f"\n{name}:", textwrap.fill(lm.generate(model, tokenizer, "To create a", tokens=40, seed=1), 44), sep="\n")
 
 # %% [markdown]
 # One seed, two hundred steps: an anecdote.
+#
+# **Recorded**: eight seeds, 800 steps, test documents never seen in training, loss in nats a token; differences are paired by seed. Beside fixed and learned $\eta$ stand the two
+# controls of section 3.
 
-# %% [markdown]
-# **Recorded**: eight seeds, test documents never seen in training, loss in nats a token; differences are paired by seed:
-
-# %% [markdown]
-# {result:lm}
-
-# %%
+# %% tags=["hide-input"]
 rows, apart = momentum.LANGUAGE_STUDY.rows(), {}
 for name in ("η = 0.5", "η = 0.9", "η learned", "recency", "convolution"):
     values = momentum.differences(rows, name)
     apart[name] = (values, momentum.estimate(values))
-title = "A learned η helps, a learned recency bias as much; a fixed η hurts"
+title = finding("effect", "A learned η helps, a learned recency bias as much; a fixed η hurts")
 plots.differences(apart, "test loss minus plain attention’s, seed by seed (nats a token)", title)
+
+# %%
+gain = -apart["η learned"][1][0]
+reveal("effect", "lower by more than 0.05 nats", "By {gain:.2f} nats. Now look at the control beside it.", gain=gain)
 mean, low, high = momentum.estimate(momentum.differences(rows, "η learned", "recency"))
-print(f"η learned minus recency: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
-reveal("effect", f"lower, by {-apart['η learned'][1][0]:.2f} nats. Now look at the control beside it.")
+print(f"η learned minus recency:\n{mean:+.3f} ({low:+.3f} to {high:+.3f}) nats a token")
 
-# %%
+# %% [markdown] tags=["after-effect"]
+# <details><summary>All numbers of this figure</summary>
+#
+# *Test loss in nats a token, eight seeds; differences from plain attention are paired by seed.*
+#
+# {result:lm}
+#
+# </details>
+
+# %% tags=["hide-input"]
 etas = torch.tensor([row["result"]["etas"] for row in rows if row["cell"]["variant"] == "η learned"])
-print("learned η, all seeds, layers and heads:", f"{(etas == 0).double().mean():.0%} at 0,", end=" ")
-print(f"{(etas > 0.1).double().mean():.0%} above 0.1, largest {etas.max():.2f}")
-for layer in (0, 1):
-    largest = etas[:, layer].max(1).values
-    print(f"layer {layer + 1}, its largest η in each seed:", [round(x, 2) for x in largest.tolist()])
+largest = etas.max(2).values
+pd.DataFrame(
+    {
+        "η at 0": [f"{share:.0%}" for share in (etas == 0).double().mean((0, 2))],
+        "η above 0.1": [f"{share:.0%}" for share in (etas > 0.1).double().mean((0, 2))],
+        "largest η, lowest seed": [f"{x:.2f}" for x in largest.min(0).values],
+        "highest seed": [f"{x:.2f}" for x in largest.max(0).values],
+    },
+    index=["layer 1", "layer 2"],
+)
 
-# %%
+# %% [markdown]
+# (What the eight seeds learned, four heads a layer.) And where in the text is the difference?
+
+# %% tags=["hide-input"]
 bins, shown = [16, 32, 64, 128, 256], {}
 for name in ("η learned", "recency"):
     mean, low, high = momentum.estimate(momentum.differences(rows, name, read=momentum.by_position))
     shown[name] = (torch.tensor(bins).numpy(), mean, low, high)
-title = "Where in the text: both gain at every position"
+title = finding("effect", "Both gain at every position in the text")
 plots.lines(shown, "tokens before, up to", "loss minus plain’s (nats a token)", title, log="x")
-lengths = ("256", "512", "1024")
-for name in ("plain", "η learned", "recency"):
-    found = momentum.measured(rows, name, lambda result: [result[length]["loss"] for length in lengths])
-    means = sum(found.values()) / len(found)
-    print(f"{name:10}", "  ".join(f"{n} tokens: {loss:.2f}" for n, loss in zip(lengths, means, strict=True)))
 
 # %% [markdown]
+# The models were trained on 256 tokens of context. Test loss (nats a token) there, and in longer texts:
+
+# %% tags=["hide-input"]
+lengths, losses = ("256", "512", "1024"), {}
+for name in ("plain", "η learned", "recency"):
+    found = momentum.measured(rows, name, lambda result: [result[length]["loss"] for length in lengths])
+    losses[name] = [f"{loss:.2f}" for loss in sum(found.values()) / len(found)]
+pd.DataFrame(losses, index=[f"{length} tokens" for length in lengths]).transpose()
+
+# %% [markdown] tags=["after-effect"]
 # **What you should see.** A fixed $\eta$, in all eight heads at once, hurts, the more the larger. (The recipe was chosen on plain attention, which counts against every other row.) Learned from 0,
 # nearly half the heads leave $\eta$ at exactly 0 and one head of the first layer takes about 0.4; the loss falls in every seed. Then the control: a learned recency bias, as many numbers, gains
 # as much. A short convolution gains a third. Beyond the 256 tokens of training, plain attention falls off; $\eta$ learned less, recency not at all.
 
-# %% [markdown]
+# %% [markdown] tags=["conclusion", "after-effect"]
 # **What you may conclude.** All that a learned $\eta$ gains here, a learned recency bias gains too, and more in texts longer than any in training. So nothing in the gain *needs* momentum. The likely reason is
 # that so small a model, after so little text, has not yet learned to look nearby.
 #
@@ -319,17 +357,11 @@ for name in ("plain", "η learned", "recency"):
 # ## 5 · In context, from scratch
 #
 # The paper's hope was for in-context learning. Two small tests, models trained on nothing else. **Regression**: pairs $(x, y)$ in two dimensions, predict the next $y$; no noise, so two pairs fix the answer. **Recall**: pairs of a
-# key and a value; then the same pairs in another order: say each value behind its key. **Recorded**, eight seeds; error after the last demonstration (regression: squared, 1 is knowing nothing; recall: share of wrong answers with 8 pairs;
-# one of the eight values shown, taken blindly, is wrong in a little under 7 of 8):
-
-# %% [markdown]
-# {result:regression in context}
-
-# %% [markdown]
-# {result:recall in context}
+# key and a value; then the same pairs in another order: say each value behind its key. **Recorded**, eight seeds. The error is squared in regression (1 is knowing nothing), and the share of wrong answers in recall
+# (one of eight values shown, taken blindly, is wrong in a little under 7 of 8).
 
 
-# %%
+# %% tags=["hide-input"]
 def by_demonstrations(study, counts, xlabel, title):
     rows, shown = study.rows(), {}
     for variant in dict.fromkeys(row["cell"]["variant"] for row in rows):
@@ -341,8 +373,23 @@ def by_demonstrations(study, counts, xlabel, title):
 
 title = "Regression: a learned η and none can’t be told apart; momentum-linear hardly learns"
 by_demonstrations(momentum.REGRESSION_STUDY, range(9), "demonstrations", title)
+
+# %% tags=["hide-input"]
 title = "Recall is hardly learned by any; momentum in softmax attention takes two points off at most"
 by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
+
+# %% [markdown]
+# <details><summary>All numbers after the last demonstration</summary>
+#
+# *Regression: squared error after 8 demonstrations.*
+#
+# {result:regression in context}
+#
+# *Recall: share of wrong answers with 8 pairs.*
+#
+# {result:recall in context}
+#
+# </details>
 
 # %% [markdown]
 # **What you should see.** *Regression*: least squares would be at 0 from two pairs on; no model here comes near. Eight seeds do not tell a learned $\eta$ from none, though every seed gives a first-layer head an
@@ -351,8 +398,10 @@ by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 #
 # *Momentum-linear* hardly learns regression, and is least bad at recall with 8 pairs. But linear attention *without* momentum was not run: this is no verdict on momentum.
 
-# %% [markdown]
-# **What you may conclude.** On two small tasks made for it, momentum in softmax attention brought two points at most. **What you may not:** that it brings no more to a model that has learned these tasks well. These
+# %% [markdown] tags=["conclusion"]
+# **What you may conclude.** On two small tasks made for it, momentum in softmax attention brought two points at most.
+#
+# **What you may not:** that it brings no more to a model that has learned these tasks well. These
 # have not.
 
 # %% [markdown]
@@ -368,8 +417,17 @@ by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 # $\beta$ for $\eta$: there $-\mathrm{lr}\,u_{t-1}$ *is* $w_t - w_{t-1}$.
 
 # %% [markdown]
-#
 # **By hand.** One example $x_1 = 1, y_1 = 1$, rate ½, $\beta = \tfrac12$, from 0: $w = \tfrac12$; then $\tfrac12 + \tfrac12 \cdot \tfrac12 + \tfrac12 \cdot \tfrac12 = 1$. Without: $\tfrac34$.
+# The same example through six layers, the query at $x = 1$:
+
+# %% tags=["hide-input"]
+one = torch.ones(1, dtype=torch.float64)
+plain, moving = (
+    [0.0, *(regression.heavy_ball_layers(one[None], one, one, 0.5, beta, layers) for layers in range(1, 7))]
+    for beta in (0.0, 0.5)
+)
+title = "Six layers on the example by hand: the second stack carries every move past the next layer"
+plots.momentum_across_layers(torch.tensor(plain).numpy(), torch.tensor(moving).numpy(), 0.5, 1.0, title)
 
 # %% [markdown]
 # {exercise:heavy_ball_layers}
@@ -403,7 +461,7 @@ for _ in range(8):
     (0.5 * (inputs @ w - targets).square().sum()).backward()
     sgd.step()
 stack = regression.heavy_ball_layers(inputs, targets, x, 0.02, 0.3, 8)
-print("eight attention layers and torch's momentum differ by", formats.rounding((w @ x).detach() - stack))
+print("torch's momentum minus eight layers:", formats.rounding((w @ x).detach() - stack))
 
 # %% [markdown]
 # Does it pay? Tasks with 80 examples in ten dimensions, the steepest ten times as steep as the flattest. Rate and $\beta$ are chosen for each depth on two hundred tasks of their own.
@@ -416,13 +474,16 @@ predict(
 )
 
 # %%
-tasks = depth.narrow(1000, seed=7)
+tasks, found = depth.narrow(1000, seed=7), []
 for beta, lr in ((0.0, 0.018), (0.3, 0.024)):
     errors = depth.squared_errors(tasks, 8, lr, beta)
-    print(f"8 layers, rate {lr}, β = {beta}: median squared error {errors.median():.5f},", end=" ")
-    print(f"mean {errors.mean():.1f}; worse than saying 0: {(errors > tasks.y.square()).double().mean():.1%}")
+    worse = (errors > tasks.y.square()).double().mean()
+    measured = [f"{errors.median():.5f}", f"{errors.mean():.1f}", f"{worse:.1%}"]
+    found.append([f"β = {beta}, rate {lr}", *measured])
+columns = ["8 layers", "median error", "mean error", "worse than saying 0"]
+pd.DataFrame(found, columns=columns).set_index("8 layers")
 
-# %%
+# %% tags=["hide-input"]
 stacks, shown = depth.DEPTH.rows(), {}
 for name, way in (("plain layers", False), ("momentum across layers", True)):
     kept = [row for row in stacks if row["cell"]["momentum"] == way]
@@ -430,17 +491,26 @@ for name, way in (("plain layers", False), ("momentum across layers", True)):
     of_seeds = torch.tensor(medians)
     ends = (of_seeds.min(1).values.numpy(), of_seeds.max(1).values.numpy())
     shown[name] = (torch.tensor(depth.DEPTHS).numpy(), of_seeds.median(1).values.numpy(), *ends)
-title = "Recorded: with momentum across layers the error falls twice as fast (band: eight draws of tasks)"
+title = finding("layers", "With momentum across layers the error falls twice as fast (band: eight draws of tasks)")
 plots.lines(shown, "layers", "median squared error", title, log="y")
-reveal("layers", "less than a tenth; at twelve layers less than a hundredth.")
+depth.DEPTH.show_source()
 
-# %% [markdown]
+# %%
+reveal("layers", "less than a tenth", "At eight layers a thirteenth, at twelve less than a hundredth.")
+
+# %% [markdown] tags=["after-layers"]
+# <details><summary>All numbers of this figure</summary>
+#
+# *Median squared error: the median of eight draws of tasks (lowest–highest), and the rate and β chosen.*
+#
 # {result:depth}
-
-# %% [markdown]
+#
+# </details>
+#
 # **What you should see.** One number more, $\beta$, and eight layers do better than twelve without. (A few per cent of the tasks diverge either way; with momentum they go much further,
 # and ruin the mean. That is why medians are compared, and it is the price.)
-#
+
+# %% [markdown]
 # Is it a fair comparison? All plain layers share one rate. What if each had its own? The error that $n$ steps of momentum leave is a polynomial in the steepness; its roots, upside down, are rates:
 
 # %%
@@ -450,11 +520,13 @@ for _ in range(7):
 rates = sorted(1 / error.roots().real)
 layers = [regression.gd_as_attention(torch.zeros(1, 10), float(rate)) for rate in rates]
 apart = (regression.predict(layers, tasks) - tasks.y).square()
-print("rates", [round(float(rate), 3) for rate in rates])
-print(f"8 plain layers, each at its own rate: median squared error {apart.median():.5f}")
+print(f"8 plain layers, rates from {rates[0]:.3f} to {rates[-1]:.3f}:")
+print(f"median squared error {apart.median():.5f}")
 
-# %% [markdown]
-# **What you may conclude.** If layers are steps, momentum between layers makes *one* rate serve them all, as it must where layers share weights. **What you may not:** that momentum is the only way: eight plain layers
+# %% [markdown] tags=["conclusion", "after-layers"]
+# **What you may conclude.** If layers are steps, momentum between layers makes *one* rate serve them all, as it must where layers share weights.
+#
+# **What you may not:** that momentum is the only way: eight plain layers
 # with rates of their own do exactly the same. Nor that a GPT's layers are steps of one descent. Here they were built to be.
 
 # %% [markdown]
@@ -471,28 +543,57 @@ print("logits unchanged, bit for bit:", torch.equal(patches.next_token(model, pr
 for eta in (0, 0.01, 0.03, 0.1, 0.3):
     for weight in gpt_momentum.etas(model.network):
         weight.data.fill_(eta)
-    print(f"η = {eta} everywhere: go ->{gpt.complete(model, prompt, tokens=5)!r}")
+    print(f"η = {eta}: go ->{gpt.complete(model, prompt, tokens=5)!r}")
 
 # %% [markdown]
-# **Recorded**: twenty steps on the manual, of $\eta$ alone, of keys and values, and of both, three draws of text. Loss on sixteen unseen windows (nats a token) with 95 % intervals over windows:
+# **Recorded**: twenty steps on the manual, of $\eta$ alone, of keys and values, and of both, three draws of text. First the loss on sixteen unseen windows (95 % intervals over windows):
+
+# %% tags=["hide-input"]
+rows, tuned = pretrained.PRETRAINED.rows(), "keys and values"
+compared = {
+    "η alone": ("eta", "untrained"),
+    "keys and values alone": (tuned, "untrained"),
+    "both": ("eta, keys and values", "untrained"),
+    "both, from keys and values": ("eta, keys and values", tuned),
+}
+losses = {name: pretrained.difference(rows, *pair) for name, pair in compared.items()}
+title = "η takes a hundredth of a nat off the loss; beside keys and values, nothing that can be told from 0"
+plots.forest({"change of the loss": losses}, "nats a token, from the model not finetuned", title)
+pretrained.PRETRAINED.show_source()
 
 # %% [markdown]
+# Then in-context accuracy on word pairs (16 demonstrations, 40 queries, first token of the answer; intervals over queries):
+
+# %% tags=["hide-input"]
+gains = {
+    task: {name: pretrained.difference(rows, *pair, f"{task} right") for name, pair in compared.items()}
+    for task in pretrained.ASKED
+}
+title = "In context momentum gains nothing that is clear, and capitals lose"
+plots.forest(gains, "change of accuracy, from the model not finetuned", title)
+
+# %% [markdown]
+# <details><summary>All numbers of both figures</summary>
+#
+# *Loss on the test windows (nats a token): mean [lowest, highest draw].*
+#
 # {result:pretrained test}
-
-# %% [markdown]
-# In-context accuracy on word pairs afterwards (`past`, `antonym`, `capital`; 16 demonstrations, 40 queries, first token of the answer):
-
-# %% [markdown]
+#
+# *Accuracy on past tenses.*
+#
 # {result:pretrained past}
-
-# %% [markdown]
+#
+# *Accuracy on antonyms.*
+#
 # {result:pretrained antonym}
-
-# %% [markdown]
+#
+# *Accuracy on capitals.*
+#
 # {result:pretrained capital}
-
-# %% [markdown]
-# And what was learned, by layers:
+#
+# </details>
+#
+# *What $\eta$ was learned, by layers:*
 #
 # {result:pretrained etas}
 
@@ -501,8 +602,10 @@ for eta in (0, 0.01, 0.03, 0.1, 0.3):
 # grew beyond 0.1. In context momentum gains nothing these intervals show clearly; capitals lose with $\eta$ alone (.07), and a further .04 when $\eta$ joins keys and values. And the live cell shows
 # how little $\eta$ this GPT stands.
 
-# %% [markdown]
-# **What you may conclude.** In a GPT trained without momentum, twenty steps find a hundredth of a nat of use for it, and none beside keys and values. **What you may not:** that more steps would find no more,
+# %% [markdown] tags=["conclusion"]
+# **What you may conclude.** In a GPT trained without momentum, twenty steps find a hundredth of a nat of use for it, and none beside keys and values.
+#
+# **What you may not:** that more steps would find no more,
 # nor that a GPT trained *with* it would not use it. (Three draws, sixteen windows.)
 
 # %% [markdown]
@@ -517,14 +620,17 @@ for eta in (0, 0.01, 0.03, 0.1, 0.3):
 # The paper's own tables (350M parameters, 500,000 steps, one run each; no interval is given), beside ours. The sizes can't be compared: the model here has a seven-hundredth of the parameters, has read
 # three millionths of the tokens, and was trained on 256 tokens of context, theirs on 1,024, so that our lower rows are beyond training.
 #
+# *Perplexity in the paper, and its difference in nats a token there and here.*
+#
 # | perplexity | plain | momentum | in nats | here, η learned |
 # |---|---|---|---|---|
 # | training | 17.61 | 17.55 | −0.003 | |
 # | 256 tokens of context | 19.50 | 19.37 | −0.007 | {result:lm at 256} |
 # | 512 | 16.87 | 16.73 | −0.008 | {result:lm at 512} |
 # | 1,024 | 15.14 | 15.02 | −0.008 | {result:lm at 1024} |
-
-# %% [markdown]
+#
+# *In-context accuracy in the paper (%).*
+#
 # | in-context accuracy | SST5 | IMDB | MR | CB | ARC-E | PIQA | mean |
 # |---|---|---|---|---|---|---|---|
 # | plain | 25.3 | 64.0 | 61.2 | 43.9 | 48.2 | 68.7 | 51.9 |
@@ -560,8 +666,6 @@ for eta in (0, 0.01, 0.03, 0.1, 0.3):
 # 3. What does the state of linear attention hold after a thousand tokens?
 # 4. Why is a gradient step's weight update a sum of outer products?
 # 5. In which sense does a trained layer attend to its training examples?
-
-# %% [markdown]
 # 6. What is a meta-gradient, and what plays the part of the error?
 # 7. Where does *attention equals a gradient step* stop being exact in a real GPT?
 # 8. Which measurement would convince you that a prompt and finetuning do the same inside a model, and what would it show by chance?
