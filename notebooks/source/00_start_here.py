@@ -6,17 +6,19 @@
 #
 # *You need: this page, and Python enough to read ten lines. About 20 minutes, part of the core path.*
 #
-# Run the cells from top to bottom (Shift + Enter). Where it says **predict first**, say your answer aloud or write
-# it down before you go on: that is where the learning happens.
+# Run the cells from top to bottom (Shift + Enter). Where a box says **predict first**, choose before you go on: that is
+# where the learning happens. What the next cells show is explained once you have chosen, or skipped the question.
 
 # %%
 from helpers import gpt, icl, plots, tasks
+from helpers.check import route
 from helpers.course import assets, doctor
+from helpers.widgets import finding, predict, reveal
 
 assets.ensure()  # model and sentences are fetched once; from then on this only looks
 
 # %%
-plots.route(here="00")
+route(here="00")
 
 # %% [markdown]
 # ## 1 · Is everything here?
@@ -47,9 +49,13 @@ print("go ->", gpt.complete(model, "go ->", tokens=6))
 # %% [markdown]
 # No wonder: what *is* the arrow supposed to mean? Now we put lines in front of it that show what we want. Nothing
 # else. No training, no instruction: only a longer text.
-#
-# **Predict first.** How many lines like `see -> saw` does it take until the model answers `go ->` with *went*:
-# 1, 4, 16, or does it never? Why do you think so?
+
+# %%
+predict(
+    "lines",
+    "How many lines like `see -> saw` does it take until the model answers `go ->` with went?",
+    ["1", "4", "16", "it never does"],
+)
 
 # %%
 pairs = """see saw, walk walked, take took, play played, think thought, make made, eat ate, run ran,
@@ -60,10 +66,10 @@ for count in (0, 1, 4, 8, 16):
     answer = gpt.complete(model, "".join(lines[:count]) + "go ->", tokens=6)
     print(f"{count:2} examples:  go -> {answer.split(chr(10))[0].strip()}")
 
-# %% [markdown]
-# One line is enough. Did you expect that? A single example says what the arrow means, and the model knew English all
-# along.
-#
+# %%
+reveal("lines", "1", "With these lines a single one says what the arrow means. The model knew English all along.")
+
+# %% [markdown] tags=["after-lines"]
 # It has not looked *went* up in the examples, for it isn't there. Is it only this word? We take verbs that are not
 # among the sixteen examples either:
 
@@ -107,8 +113,13 @@ print(icl.build_prompt(task.template, shown, task.queries[0].text))
 # The prompt ends where the answer should begin. We don't let the model write; we ask how probable it finds each of
 # the two words there, after none, four, and thirty-two demonstrations. A dot at 1 means: surely a *review*; a filled
 # dot means: on the right side of the middle.
-#
-# **Predict first.** Where will the dots be with no demonstration at all? Will demonstrations help every sentence?
+
+# %%
+predict(
+    "dots",
+    "How many of the five sentences end on their right side with 32 demonstrations?",
+    ["all five", "four", "three or fewer"],
+)
 
 # %%
 shares, counts = {query.text: [] for query in task.queries}, (0, 4, 32)
@@ -118,18 +129,22 @@ for count in counts:
     for query, share in zip(shown.queries, scores.softmax(1)[:, 1], strict=True):
         shares[query.text].append(share.item())
 truths = [query.label for query in task.queries]
-title = "Demonstrations turn two reviews round, and lose one plot sentence"
+title = finding("dots", "Demonstrations turn two reviews round, and lose one plot sentence")
 plots.answers(shares, [str(count) for count in counts], truths, positive="review", title=title)
 
-# %% [markdown]
+# %%
+reveal("dots", "four", "One of the two true plots, which is hardly a sentence, ends among the reviews.")
+
+# %% [markdown] tags=["after-dots"]
 # **What you should see.** Without demonstrations (circles) the model calls two of the three reviews a plot; after 32
 # (triangles) all three reviews are on the right. But the 32 have pushed *every* dot to the right, true plots too, and
 # the second sentence, which is hardly a sentence, ends on the wrong side. Keep both effects in mind: some of what a
 # prompt does is about the *sentence*, and some of it is a taste for one of the *answers*. Notebook 04 takes them apart.
 
-# %% [markdown]
-# **What you may conclude.** Text in front of a question changed this model's answers, and in the direction that the
-# demonstrations show. **What you may not.** Five sentences are an anecdote. Notebook 04 takes a hundred, on several
+# %% [markdown] tags=["conclusion"]
+# **What you may conclude.** Text in front of a question changed this model's answers.
+#
+# **What you may not.** That it changed them for the better, or for what the examples say. Five sentences are an anecdote. Notebook 04 takes a hundred, on several
 # tasks, with intervals. Notebook 05 will ask whether the gain comes from the *examples* or from something cheaper, such
 # as having seen the two words before.
 
@@ -140,7 +155,13 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # attention over demonstrations has the same form as a step of **gradient descent**. The forward pass, they say,
 # computes *meta-gradients* from the demonstrations and applies them, through attention, to the model itself. In-context
 # learning would be finetuning in disguise.
-#
+
+# %% tags=["hide-input"]
+shown = [(demo.text, demo.label) for demo in task.demos]
+title = "Three ways to an answer. The question of this course: do the last two do the same inside?"
+plots.prompt_against_finetuning(model.name, shown, task.queries[0].text, title)
+
+# %% [markdown]
 # The algebra behind that sentence is true, and you will derive it. But *linear attention can be written as a gradient
 # step* is a statement about a form. Whether a trained GPT uses the form for that purpose must be measured, against
 # controls that ought to destroy the effect. Critics did measure. So will you.
@@ -150,8 +171,7 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 #
 # Seven notebooks, about 12 hours; the core path (exercises with a ★) takes about 6. The minutes of notebooks that
 # don't exist yet are planned, not measured.
-
-# %% [markdown]
+#
 # | | notebook | the moment it exists for | minutes | core |
 # |---|---|---|---|---|
 # | 00 | **start here** | a GPT learns from a text, and no weight has changed | 20 | 20 |
@@ -166,8 +186,7 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # ## 7 · Notation
 #
 # The same letters everywhere, on the page and in the code. `helpers` keeps one token in a row.
-
-# %% [markdown]
+#
 # | symbol | code | shape | meaning |
 # |---|---|---|---|
 # | $n, d, m$ | | | tokens, key width, value width |
@@ -187,14 +206,10 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # - **Prompt**: the text before the answer. **Demonstrations**: solved examples in it. **Query**: the unsolved one.
 # - **Zero-shot**, **in context**: without, and with, demonstrations in the prompt.
 # - **Finetuning**: changing weights by gradient steps on examples. **Learning rate**: how far one step goes.
-
-# %% [markdown]
 # - **Attention**: each token's weighted look at the tokens before it; the weights compare its *query* with their *keys*, and what is added up are their *values*.
 # - **Linear attention**: the same without the softmax. Its **state** is all it keeps of what it read: a sum of **outer products**, $v \otimes k$,
 #   the matrix of all products of an entry of $v$ with one of $k$. **Interference**: what other pairs add when one is read from it.
 # - **Chunk**: a piece of the text that is taken all at once.
-
-# %% [markdown]
 # - **Dual form**: a sum over training examples instead of a weight matrix; the same numbers, seen from the other side.
 # - **Meta-gradient**: what plays the gradient's part when attention is read as a gradient step.
 # - **Label bias**: a model's taste for one answer whatever the question. **Calibration**: taking it out.
@@ -213,8 +228,6 @@ plots.answers(shares, [str(count) for count in counts], truths, positive="review
 # 3. What does the state of linear attention hold after a thousand tokens?
 # 4. Why is a gradient step's weight update a sum of outer products?
 # 5. In which sense does a trained layer attend to its training examples?
-
-# %% [markdown]
 # 6. What is a meta-gradient, and what plays the part of the error?
 # 7. Where does *attention equals a gradient step* stop being exact in a real GPT?
 # 8. Which measurement would convince you that a prompt and finetuning do the same inside a model, and what would it show by chance?

@@ -10,14 +10,14 @@
 import torch
 
 from helpers import attention, gpt, plots
-from helpers.check import break_it, check
+from helpers.check import break_it, check, route
 from helpers.course import assets
 from helpers.experiments import attention_cost
 from helpers.support import formats
-from helpers.widgets import predict, reveal
+from helpers.widgets import finding, memory, predict, reveal
 
 # %%
-plots.route(here="01")
+route(here="01")
 
 # %% [markdown]
 # ## 1 · Attention is a table
@@ -52,8 +52,23 @@ torch.manual_seed(0)
 q, k, v = (torch.randn(6, width, dtype=torch.float64) for width in (4, 4, 3))
 scores = (q @ k.T / 2).masked_fill(torch.ones(6, 6).triu(1).bool(), float("nan"))
 weights = scores.nan_to_num(float("-inf")).softmax(-1)
-panels = {"scores": scores.numpy(), "weights": weights.numpy()}
+print(
+    "scores",
+    tuple(scores.shape),
+    "; each row of weights sums to one:",
+    bool(torch.allclose(weights.sum(1), q.new_ones(6))),
+)
+
+# %% tags=["hide-input"]
+panels = {"scores": scores.numpy(), "weights": weights.masked_fill(scores.isnan(), torch.nan).numpy()}
 plots.matrices(panels, "key i", "query t", "A row of scores becomes weights that sum to one", numbers=True)
+
+# %% [markdown]
+# The whole way, from tokens to the output of the last one, with the same random vectors:
+
+# %% tags=["hide-input"]
+tokens = ["the", "film", "is", "long", "and", "sad"]
+plots.attention_flow(tokens, q.numpy(), k.numpy(), v.numpy(), "Attention: compare, weigh, take the mean of the values")
 
 # %% [markdown]
 # {exercise:softmax_attention}
@@ -85,8 +100,11 @@ check(softmax_attention)
 # comparison $k_i \cdot q_t$ and throw the softmax away?
 
 # %%
-cost = ["none", "one", "all 9,999"]
-predict("cost", "You generate token 10,000. Without the softmax, how many earlier tokens must you look at again?", cost)
+predict(
+    "cost",
+    "You generate token 10,000. Without the softmax, how many earlier tokens must you look at again?",
+    ["none", "one", "all 9,999"],
+)
 
 # %% [markdown]
 # The relaxed form, the one that the paper works with, uses the comparisons as they are:
@@ -153,12 +171,11 @@ outputs, state = attention.recurrent_linear_attention(q, k, v)
 print("state     ", tuple(state.shape), " the same size after 6 tokens or 6 million")
 print("difference", formats.rounding(outputs - attention.linear_attention(q, k, v)))
 
-# %%
-states = {f"S{t}": attention.recurrent_linear_attention(q[:t], k[:t], v[:t])[1].numpy() for t in range(1, 7)}
-plots.matrices(states, "key's b", "value's a", "Each state is the one before plus one outer product")
+# %% tags=["hide-input"]
+plots.state_written(k[:3].numpy(), v[:3].numpy(), "The state is written token by token, then read", query=q[2].numpy())
 
 # %%
-reveal("cost", "none. The state holds all that linear attention needs: one matrix, whatever was read.")
+reveal("cost", "none", "The state holds all that linear attention needs: one matrix, whatever was read.")
 
 # %% [markdown]
 # ## 4 · How much fits into a matrix?
@@ -169,38 +186,49 @@ reveal("cost", "none. The state holds all that linear attention needs: one matri
 
 # %%
 def remember(count, width, seed=0):
-    """Write `count` random letters under random keys of length 1; the share that is read back right."""
+    """Write `count` random letters under random keys of length 1; the letters, and what is read for each key."""
     rng = torch.Generator().manual_seed(seed)
     keys = torch.nn.functional.normalize(torch.randn(count, width, generator=rng), dim=1)
     letters = torch.randint(26, (count,), generator=rng)
     values = torch.eye(26)[letters]
     state = values.T @ keys  # [26 width], the sum of all outer products
-    read = keys @ state.T
-    return (read.argmax(1) == letters).float().mean().item(), (read - values).norm(dim=1).mean().item()
+    return letters, keys @ state.T
 
 
-right, error = remember(8, 64)
-print(f"8 letters in a state of width 64: {right:.0%} read back right, off by {error:.2f} (a value has length 1)")
-
-# %%
-fits = ["about 8", "about 64", "about 500", "any number"]
-predict("fits", "Width 64. With how many pairs is what you read as far off as a value is long?", fits)
+letters, read = remember(8, 64)
+print("written ", "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i] for i in letters))
+print("read    ", "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i] for i in read.argmax(1)))
 
 # %%
-counts = torch.tensor([2, 4, 8, 16, 32, 64, 128, 256, 512])
-errors = {}
-for width in (16, 64, 256):
-    found = [sum(remember(n, width, seed)[1] for seed in range(20)) / 20 for n in counts.tolist()]
-    errors[f"width {width}"] = (counts.numpy(), torch.tensor(found).numpy())
-title = "At as many pairs as dimensions, interference is as large as a value"
-plots.lines(errors, "pairs written", "error, in lengths of a value", title, log="xy")
+predict(
+    "fits",
+    "Width 64. With how many pairs is what you read as far off as a value is long?",
+    ["about 8", "about 64", "about 500", "any number"],
+)
+
 
 # %%
-shares = {n: sum(remember(n, 64, seed)[0] for seed in range(20)) / 20 for n in (64, 128, 512)}
-print("width 64, letters read back right:", ", ".join(f"{n} pairs {share:.0%}" for n, share in shares.items()))
-reveal("fits", "about 64: with random keys the error is √((pairs − 1) / width).")
+def distance(count, width, seed):
+    """How far what is read is from the value, in lengths of a value."""
+    letters, read = remember(count, width, seed)
+    return (read - torch.eye(26)[letters]).norm(dim=1).mean().item()
 
-# %% [markdown]
+
+counts = [2, 4, 8, 16, 32, 64, 128, 256, 512]
+errors = {
+    f"width {width}": torch.tensor([sum(distance(n, width, seed) for seed in range(20)) / 20 for n in counts])
+    for width in (16, 64, 256)
+}
+
+# %% tags=["hide-input"]
+curves = {name: (torch.tensor(counts).numpy(), means.numpy()) for name, means in errors.items()}
+title = finding("fits", "At as many pairs as dimensions, interference is as large as a value")
+plots.lines(curves, "pairs written", "error, in lengths of a value", title, log="xy")
+
+# %%
+reveal("fits", "about 64", "With random keys the error is √((pairs − 1) / width).")
+
+# %% [markdown] tags=["after-fits"]
 # **What you should see.** Three lines of slope ½, each reaching 1 where pairs = width. The *largest* entry is still the right letter for
 # long after that: a memory fails slowly. Reading with key $k_j$ gives
 #
@@ -208,6 +236,12 @@ reveal("fits", "about 64: with random keys the error is √((pairs − 1) / widt
 #
 # and random keys in $d$ dimensions overlap by about $1/\sqrt d$: the second term is **interference**. ($d$ keys at right angles would not
 # overlap at all.) Softmax attention can keep more pairs apart, where its scores are sharp, and pays with a memory that grows.
+
+# %% [markdown] tags=["after-fits"]
+# Move the sliders: a width, a number of pairs, and the word as it is read back. Where do the first wrong letters come?
+
+# %% tags=["hide-input"]
+memory(remember)
 
 # %% [markdown]
 # ## 5 · Chunks: the form that is fast
@@ -277,13 +311,13 @@ break_it(short_memory, attention.linear_attention, counterexample)
 #
 # **Recorded** on two cores, 8 heads of width 64, forward:
 
-# %%
+# %% tags=["hide-input"]
 costs = attention_cost.lengths()
 plots.lines(costs, "tokens n", "seconds a call", "Measured: softmax and the table bend up, the others hardly", log="xy")
 attention_cost.ATTENTION.show_source()
 
 # %% [markdown]
-# Operations grow as $n^2$ for softmax and the table, as $n$ for the others; the exponents in the legend are of measured *seconds*, in the
+# Operations grow as $n^2$ for softmax and the table, as $n$ for the others; the exponents at the ends of the lines are of measured *seconds*, in the
 # upper half, where caches run over too. (Why is the table slower than softmax, which does more? Torch's softmax attention never writes
 # its table to memory.)
 #
@@ -300,11 +334,14 @@ print(
 )
 
 # %%
-options = ["linear attention is better", "long texts are cheaper with it", "a GPT with it would be as good"]
-predict("sentence-01", "Which sentence does this figure allow?", options)
+predict(
+    "sentence-01",
+    "Which sentence does this figure allow?",
+    ["linear attention is better", "long texts are cheaper with it", "a GPT with it would be as good"],
+)
 
 # %%
-reveal("sentence-01", "long texts are cheaper with it. What is lost for that, the next section measures.")
+reveal("sentence-01", "long texts are cheaper with it", "What is lost for that, the next section measures.")
 
 # %% [markdown]
 # ## 7 · What softmax has
@@ -369,13 +406,15 @@ linear = linear / linear.sum(-1, keepdim=True)
 spread = {
     name: (-(w * w.clamp(min=1e-30).log()).sum(-1)).exp() for name, w in (("softmax", softmax), ("φ = elu + 1", linear))
 }
+
+# %% tags=["hide-input"]
 ranks = torch.arange(1, 271).numpy()
 shown = {name: (ranks, values.flatten().sort().values.numpy()) for name, values in spread.items()}
 plots.lines(
     shown,
     "heads, from the spikiest to the flattest",
     "tokens that share the weight",
-    "The GPT's own vectors: spiky with softmax, flat without",
+    finding("spread", "The GPT's own vectors: spiky with softmax, flat without"),
 )
 
 # %%
@@ -386,14 +425,17 @@ print(
 spiky = spread["softmax"] <= middle["softmax"]
 first = (softmax.argmax(-1) == 0)[spiky].float().mean().item()
 print(f"of the spikier half, {first:.0%} put most weight on the very first token, the BOS")
-reveal("spread", f"in half of the heads over {middle['softmax']:.0f} tokens or fewer.")
+reveal("spread", "6 to 20", "In half of the heads over {tokens:.0f} tokens or fewer.", tokens=middle["softmax"])
 
-# %% [markdown]
+# %% [markdown] tags=["conclusion", "after-spread"]
 # **What you may conclude.** With *these* queries and keys, made for softmax, linear attention spreads its weight over nearly everything;
 # softmax lets a head pick. What most of the spikier heads pick is the first token, an **attention sink**: the place to look when there
-# is nothing to look for. **What you may not:** that one sentence stands for all, or that a model trained with linear attention could not learn
-# to look sharply. It would have other queries and keys.
+# is nothing to look for.
 #
+# **What you may not:** that one sentence stands for all, or that a model trained with linear attention could not learn
+# to look sharply. It would have other queries and keys.
+
+# %% [markdown]
 # The course goes on with the relaxed form, because there the algebra is exact. Each time a sentence about it is carried over to a
 # GPT, remember this figure.
 
