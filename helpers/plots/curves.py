@@ -87,11 +87,16 @@ def points(
         axes.axvline(0, color="#1c1c1c", lw=0.8, ls=":", zorder=1)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     labels.above(figure, drawn)
-    summary = "; ".join(
-        f"{name}: " + ", ".join(f"({a:.1f}, {b:.2f})" for a, b in zip(x, y, strict=True))
-        for name, (x, y) in groups.items()
-    )
+    summary = "; ".join(f"{name}: {_listed(x, y)}" for name, (x, y) in groups.items())
     show(figure, title, f"{ylabel} against {xlabel}: {summary}.")
+
+
+def _listed(x: np.ndarray, y: np.ndarray) -> str:
+    """A few points one by one, of many where they lie: a list of sixty says nothing to those who hear it."""
+    if len(x) <= 12:
+        return ", ".join(f"({a:.1f}, {b:.2f})" for a, b in zip(x, y, strict=True))
+    spans = " against ".join(f"{values.min():.2g} to {values.max():.2g}" for values in (y, x))
+    return f"{len(x)} points, {spans}"
 
 
 @in_style

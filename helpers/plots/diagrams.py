@@ -1,8 +1,8 @@
-"""Drawings: two updates as arrows."""
+"""Drawings: two updates as arrows, numbers as bars."""
 
 import numpy as np
 
-from helpers.plots.page import COLOURS, Title, canvas, show
+from helpers.plots.page import BLUE, COLOURS, INK, ORANGE, WIDTH, Title, canvas, check_any, in_style, show
 
 
 def updates(icl: np.ndarray, ft: np.ndarray, title: Title) -> None:
@@ -26,3 +26,27 @@ def updates(icl: np.ndarray, ft: np.ndarray, title: Title) -> None:
         f"{title} (cosine {cosine:.2f})",
         f"Two arrows, {lengths[0]:.2f} and {lengths[1]:.2f} long, cosine {cosine:.2f}.",
     )
+
+
+@in_style
+def bars(groups: dict[str, tuple[float, ...]], xlabel: str, title: Title) -> None:
+    """A row a group: its numbers as bars from 0, negative ones to the left, each with its number at its end."""
+    check_any(groups)
+    figure, axes = canvas(WIDTH, 0.27 * len(groups) + 0.8)
+    for height, numbers in enumerate(groups.values()):
+        for number in numbers:
+            colour, aside, side = (BLUE, 4, "left") if number >= 0 else (ORANGE, -4, "right")
+            axes.barh(height, number, 0.7, color=colour)
+            axes.annotate(_said(number), (number, height), (aside, 0), textcoords="offset points", ha=side, va="center")
+    axes.axvline(0, color=INK, lw=0.8)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel=xlabel, ylim=(len(groups) - 0.5, -0.5))
+    axes.margins(x=0.14)  # room for the numbers
+    axes.spines["left"].set_visible(False)
+    rows = "; ".join(f"{name}: {' and '.join(map(_said, numbers))}" for name, numbers in groups.items())
+    show(figure, title, f"Bars, {xlabel}. {rows}.")
+
+
+def _said(number: float) -> str:
+    return f"{number:.2f}".replace("-", "−")

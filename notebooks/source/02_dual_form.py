@@ -7,16 +7,19 @@
 # *You need: notebook 01. About 100 minutes, 60 of them (★) on the core path. No GPU.*
 
 # %%
+import textwrap
+
+import pandas as pd
 import torch
 
 from helpers import attention, dual, gpt, icl, plots, tasks
-from helpers.check import break_it, check
+from helpers.check import break_it, check, route
 from helpers.course import assets
 from helpers.support import formats
-from helpers.widgets import predict, reveal
+from helpers.widgets import finding, leave_out, predict, reveal
 
-# %%
-plots.route(here="02")
+# %% tags=["hide-input"]
+route(here="02")
 
 # %% [markdown]
 # ## 1 · One step is a sum
@@ -38,7 +41,8 @@ torch.manual_seed(0)
 w0 = torch.zeros(1, 2)
 inputs, targets = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([[2.0], [-1.0]])
 errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.5)
-print("errors", errors.flatten().tolist(), " new weights", w1.flatten().tolist())
+print("errors     ", errors.flatten().tolist())
+print("new weights", w1.flatten().tolist())
 
 # %% [markdown]
 # Why along its input? Change the entry $W_{ab}$ a little: output $a$ moves by $x_b$ times as much, and the loss by $(Wx - y)_a\, x_b$ times as much. So the gradient of
@@ -49,7 +53,8 @@ print("errors", errors.flatten().tolist(), " new weights", w1.flatten().tolist()
 # $$\Delta W = \sum_i e_i \otimes x_i \tag{2.1}$$
 #
 # errors in the place of values, inputs in the place of keys.
-#
+
+# %% [markdown]
 # {exercise:weight_update}
 
 
@@ -69,7 +74,9 @@ check(weight_update)
 #
 # For our loss the error signals are the misses, scaled:
 #
-# $$e_i = \mathrm{lr}\,(y_i - W x_i), \qquad W_1 = W + \sum_i e_i \otimes x_i \tag{2.2}$$
+# $$e_i = \mathrm{lr}\,(y_i - W x_i)$$
+#
+# $$W_1 = W + \sum_i e_i \otimes x_i \tag{2.2}$$
 #
 # {exercise:gradient_step}
 
@@ -99,7 +106,15 @@ inputs, targets, w0, x = (
 w = w0.clone().requires_grad_()
 (0.5 * (inputs @ w.T - targets).square().sum()).backward()
 errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)
-print("autograd's step and (eq. 2.2) differ by", formats.rounding(w0 - 0.1 * w.grad - w1))
+print("autograd minus (eq. 2.2):", formats.rounding(w0 - 0.1 * w.grad - w1))
+
+# %% [markdown]
+# Example by example, the same step. Each matrix is one error, at its left, times one input, above it:
+
+# %% tags=["hide-input"]
+plots.step_as_outer_products(
+    errors.numpy(), inputs.numpy(), "One gradient step is a sum: error ⊗ input, example by example"
+)
 
 # %% [markdown]
 # ## 2 · Forget the weights
@@ -110,7 +125,8 @@ print("autograd's step and (eq. 2.2) differ by", formats.rounding(w0 - 0.1 * w.g
 #
 # Read the sum aloud: compare $x$ with every training input, weigh its error signal by the comparison, add up. That is (eq. 1.2), linear attention:
 # the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Irie et al. 2022; Aizerman et al. 1964).
-#
+
+# %% [markdown]
 # {exercise:dual_forward}
 
 
@@ -144,7 +160,9 @@ print("layer and attention  ", formats.rounding(w1 @ x - (w0 @ x + attended)))
 #
 # The second step starts from $W_1$, so its errors are others. But they are errors, and its inputs are the same inputs:
 #
-# $$W_T x = W_0 x + \sum_{t=1}^{T} \sum_i e_i^{(t)} \,(x_i \cdot x), \qquad e_i^{(t)} = \mathrm{lr}\,(y_i - W_{t-1} x_i) \tag{2.4}$$
+# $$e_i^{(t)} = \mathrm{lr}\,(y_i - W_{t-1} x_i)$$
+#
+# $$W_T x = W_0 x + \sum_{t=1}^{T} \sum_i e_i^{(t)} \,(x_i \cdot x) \tag{2.4}$$
 #
 # Attention over the whole training *history*, $T \cdot n$ tokens long.
 #
@@ -199,9 +217,9 @@ break_it(stale, three_steps, counterexample)
 # %%
 every, history = dual.unrolled_training(w0, inputs, targets, 0.05, 50)
 added, w50 = dual.trained(w0, inputs, targets, 0.05, 50)
-print("history", tuple(every.shape), " added up", tuple(added.shape))
-print("the same answer:", formats.rounding(dual.dual_forward(w0, every, history, x) - w50 @ x))
-print("               ", formats.rounding(dual.dual_forward(w0, added, inputs, x) - w50 @ x))
+for name, signals, keys in (("history ", every, history), ("added up", added, inputs)):
+    gap = formats.rounding(dual.dual_forward(w0, signals, keys, x) - w50 @ x)
+    print(name, tuple(signals.shape), "off by", gap)
 
 # %% [markdown]
 # ## 4 · Real digits
@@ -222,14 +240,17 @@ one_hot = torch.eye(10, dtype=torch.float64)[labels]
 start = 0.02 * torch.randn(10, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=0.004, steps=50)
 said = (pixels[test] @ w.T).argmax(1)
-print(f"before training {((pixels[test] @ start.T).argmax(1) == labels[test]).double().mean():.0%} right,", end=" ")
-print(f"after {(said == labels[test]).double().mean():.0%} of {len(test)} test digits")
+print(f"right, of {len(test)} test digits:")
+print(f"before training {((pixels[test] @ start.T).argmax(1) == labels[test]).double().mean():.0%}")
+print(f"after training  {(said == labels[test]).double().mean():.0%}")
 
 # %% [markdown]
 # Now forget $w$. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (eq. 2.3), one by one, are the
 # **contributions** of the training examples to the answer:
 #
-# $$c_i = e_i\,(x_i \cdot x), \qquad \sum_i c_i = W_T x - W_0 x \tag{2.5}$$
+# $$c_i = e_i\,(x_i \cdot x) \tag{2.5}$$
+#
+# $$\sum_i c_i = W_T x - W_0 x$$
 #
 # {exercise:contributions}
 
@@ -257,13 +278,16 @@ predict(
     ["1s that look like it", "8s that look like it", "8s that look unlike it"],
 )
 
-# %% tags=["picture-digits"]
+# %%
 margins = (pixels[test] @ w.T).max(1).values - (pixels[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
 case, wrong, right = (z[margins.argmax()].item() for z in (test, said, labels[test]))
 shares = dual.contributions(digit_errors, pixels[train], pixels[case])
 push = shares[:, wrong] - shares[:, right]
+print(f"surest mistake: an {right} taken for a {wrong}")
+print(f"lead of the {wrong}: {margins.max():.2f}")
+
+# %% tags=["picture-digits", "hide-input"]
 ranked = push.argsort(descending=True)
-print(f"its surest mistake: an {right} taken for a {wrong}, with a lead of {margins.max():.2f}")
 
 
 def shown(places):
@@ -274,21 +298,41 @@ rows = {"test digit": [(images[case], f"{right},\ntaken for {wrong}")]}
 rows |= {f"most for {wrong}": shown(ranked[:7]), f"most for {right}": shown(ranked.flip(0)[:7])}
 plots.pictures(rows, "The training examples that this prediction attends to, and their shares of “1” minus “8”")
 
-# %%
-first = (start[wrong] - start[right]) @ pixels[case]
-print(f"1,200 shares {push.sum():+.3f}, from W₀ {first:+.3f}, together {push.sum() + first:+.3f}", end=", ")
-print("the layer's own answer to", formats.rounding((w[wrong] - w[right]) @ pixels[case] - push.sum() - first))
-for digit, side in ((wrong, push > 0), (right, push < 0)):
-    shares_of = [push[side & (labels[train] == kind)].sum() / push[side].sum() for kind in (wrong, right)]
-    print(
-        f"for {digit}: {side.sum()} examples, {push[side].sum():+.2f}; {shares_of[0]:.0%} of it from {wrong}s,", end=" "
-    )
-    print(f"{shares_of[1]:.0%} from {right}s")
-reveal("reason", "1s that look like it.")
-
 # %% [markdown]
-# **What you should see.** The 1,200 shares sum to the layer's own answer. Two crowds of hundreds of digits pull, each more than ten times as hard as the lead left over:
-# *a prediction is the small difference of two large sums*. Most *members* of each crowd are digits of other kinds, for an error signal has an entry for every output, of a
+# These are the strongest fourteen. Now all 1,200, added up: do they give the layer's own answer? And which kinds of digit push which way?
+
+# %%
+up, down = push.clamp(min=0), push.clamp(max=0)
+first = (start[wrong] - start[right]) @ pixels[case]
+print(f"{len(push):,} shares {push.sum():+.3f}, from W₀ {first:+.3f}")
+print(f"together     {push.sum() + first:+.3f}")
+print("minus the layer's own:", formats.rounding(push.sum() + first - (w[wrong] - w[right]) @ pixels[case]))
+kinds = {f"all {len(push):,}": torch.ones_like(labels[train]).bool()}
+kinds |= {f"{digit}s": labels[train] == digit for digit in range(10)}
+sums = {name: (up[kind].sum().item(), down[kind].sum().item()) for name, kind in kinds.items()}
+
+# %% tags=["hide-input"]
+title = finding(
+    "reason",
+    "A small difference of large sums: +{up:.2f} and −{down:.2f}. Most of the push for {wrong} comes from {wrong}s",
+    up=up.sum().item(),
+    down=-down.sum().item(),
+    wrong=wrong,
+)
+plots.bars(sums, f"shares added up: to the left for {right}, to the right for {wrong}", title)
+
+# %%
+reveal(
+    "reason",
+    "1s that look like it",
+    "{ones:.0%} of the push for 1 comes from 1s, {eights:.0%} from 8s that look unlike it.",
+    ones=(sums["1s"][0] / up.sum()).item(),
+    eights=(sums["8s"][0] / up.sum()).item(),
+)
+
+# %% [markdown] tags=["after-reason"]
+# **What you should see.** The 1,200 shares sum to the layer's own answer. Hundreds of digits push one way, hundreds the other, each side more than ten times as hard as the lead left over:
+# *a prediction is the small difference of two large sums*. Most *members* of each side are digits of other kinds, for an error signal has an entry for every output, of a
 # 4 too; but most of the push for 1 comes from 1s. And some 8s push towards 1: where $x_i \cdot x$ is negative, an 8 works backwards.
 
 # %% [markdown]
@@ -320,20 +364,44 @@ def removed(steps, count=10, digits=60):
 
 
 found = {f"{steps} step{'s' * (steps > 1)}": tuple(removed(steps)) for steps in (1, 3, 10, 50)}
-title = "One step: what retraining loses is what the shares say. Fifty: hardly any of it"
+
+# %% tags=["hide-input"]
+title = finding("retrain", "One step: what retraining loses is what the shares say. Fifty: hardly any of it")
 plots.points(found, "shares of the ten strongest examples", "lost when retrained without them", title, diagonal=True)
 
-# %%
-for name, (share, lost) in found.items():
-    print(f"{name:8}  shares {share.mean():.3f}  lost {lost.mean():.3f}  = {lost.sum() / share.sum():.0%}")
-reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the shares of the 1,190 that stay grow by nearly as much.")
-
 # %% [markdown]
+# Means over the 60 digits:
+
+# %%
+means = {
+    name: (f"{added_up.mean():.3f}", f"{lost.mean():.3f}", f"{lost.sum() / added_up.sum():.0%}")
+    for name, (added_up, lost) in found.items()
+}
+pd.DataFrame.from_dict(means, orient="index", columns=["shares", "lost", "lost of shares"])
+
+# %%
+reveal(
+    "retrain",
+    "less than a fifth",
+    "{part:.0%} of it: the shares of the 1,190 that stay grow by nearly as much.",
+    part=found["50 steps"][1].sum() / found["50 steps"][0].sum(),
+)
+
+# %% [markdown] tags=["after-retrain"]
 # **What you should see.** After *one* step all points lie on the diagonal: the errors were made at $W_0$ and know nothing of each other. After more
 # steps each example's error depends on what the others have already taught. Take ten away, and the errors of the other 1,190 shift, each a little; together
 # that makes up for nine tenths.
+
+# %% [markdown]
+# Take some away yourself, from the 8 of section 4. What is lost is always measured: the layer is trained again without them.
+
+# %% tags=["hide-input"]
+leave_out(images[train], pixels[train], labels[train], start, pixels[case], wrong, right, lr=0.004)
+
+# %% [markdown] tags=["conclusion", "after-retrain"]
+# **What you may conclude.** (eq. 2.5) is an exact *account* of a prediction.
 #
-# **What you may conclude.** (eq. 2.5) is an exact *account* of a prediction. **What you may not:** that it says what would have been otherwise.
+# **What you may not:** that it says what would have been otherwise.
 # An equality shows how a number *is made up*; only an intervention shows what it *depends on*. Keep this for the GPT.
 
 # %% [markdown]
@@ -342,7 +410,9 @@ reveal("retrain", f"{lost.sum() / share.sum():.0%} of it: the shares of the 1,19
 # (Nothing to fill in.) These two ways to descend change *only the error signals*: an example that is not in the minibatch has error 0 in that
 # step; with momentum $\beta$ every error goes on working, multiplied by $\beta$ at each step:
 #
-# $$\Delta W = \sum_i \Big(\sum_t u_i^{(t)}\Big) \otimes x_i, \qquad u_i^{(t)} = \beta\, u_i^{(t-1)} + e_i^{(t)} \tag{2.6}$$
+# $$u_i^{(t)} = \beta\, u_i^{(t-1)} + e_i^{(t)}$$
+#
+# $$\Delta W = \sum_i \Big(\sum_t u_i^{(t)}\Big) \otimes x_i \tag{2.6}$$
 #
 # Torch's own optimiser, which has never heard of the dual form:
 
@@ -355,18 +425,21 @@ for _ in range(50):
     (0.5 * (layer(pixels[train]) - one_hot[train]).square().sum()).backward()
     sgd.step()
 digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=0.0005, steps=50, momentum=0.9)
-print("torch's momentum and (eq. 2.6) differ by", formats.rounding(layer.weight - w))
+print("torch minus (eq. 2.6):", formats.rounding(layer.weight - w))
+
+# %% [markdown]
+# Each way on the digits: how many test digits are right, and W₀'s part plus all shares against the layer's answer to the 8 of section 4.
 
 # %%
-kinds = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
-for name, options in kinds.items():
+ways = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
+table = {}
+for name, options in ways.items():
     lr = 0.004 * (1 - options.get("momentum", 0))
     digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=lr, steps=50, **options)
-    gap = formats.rounding(
-        start @ pixels[case] + dual.contributions(digit_errors, pixels[train], pixels[case]).sum(0) - w @ pixels[case]
-    )
-    share = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
-    print(f"{name:20} {share:.0%} right, shares sum to the answer: {gap}")
+    total = start @ pixels[case] + dual.contributions(digit_errors, pixels[train], pixels[case]).sum(0)
+    found_right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
+    table[name] = (f"{found_right:.0%}", formats.rounding(total - w @ pixels[case]))
+pd.DataFrame.from_dict(table, orient="index", columns=["right", "shares minus answer"])
 
 # %% [markdown]
 # (With momentum every error counts $1/(1-\beta) = 10$ times in the end, so the rate is a tenth.) *Attention over the training set* is what all three are; the
@@ -383,38 +456,46 @@ for name, options in kinds.items():
 # %%
 few = train[:5]
 digit_errors, w = dual.trained(start, pixels[few], one_hot[few], lr=0.4, steps=500)
-blind = (
-    pixels[test[0]] - torch.linalg.lstsq(pixels[few].T, pixels[test[0]]).solution @ pixels[few]
-)  # what no example sees of it
-share = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
+seen_part = torch.linalg.lstsq(pixels[few].T, pixels[test[0]]).solution @ pixels[few]
+blind = pixels[test[0]] - seen_part  # what no example sees of a test digit
+found_right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
 gap = start @ pixels[case] + dual.contributions(digit_errors, pixels[few], pixels[case]).sum(0) - w @ pixels[case]
-print(f"right on test digits: {share:.0%}; shares sum to the answer: {formats.rounding(gap)}")
-print("rank of the update", torch.linalg.matrix_rank(w - start).item(), "of 10")
-print("on what no example sees: trained and untrained layer differ by", formats.rounding((w - start) @ blind))
+print(f"right on test digits: {found_right:.0%}")
+print("shares minus answer: ", formats.rounding(gap))
+print("rank of the update:  ", torch.linalg.matrix_rank(w - start).item(), "of 10")
+print("change on the unseen part:", formats.rounding((w - start) @ blind))
 
 # %% [markdown]
 # **Too high a rate.** Along each direction of the inputs a step multiplies the error by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
-# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step.
+# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step. Here, ten steps at one and a half times that rate:
 
 # %%
 limit = dual.largest_rate(pixels[train]).item()
 digit_errors, seen = dual.unrolled_training(start, pixels[train], one_hot[train], 1.5 * limit, 10)
 w = start + dual.weight_update(digit_errors, seen)
-gap = (dual.dual_forward(start, digit_errors, seen, pixels[case]) - w @ pixels[case]).abs().max() / (
-    w @ pixels[case]
-).abs().max()
+output = w @ pixels[case]
+gap = (dual.dual_forward(start, digit_errors, seen, pixels[case]) - output).abs().max() / output.abs().max()
 loss = (pixels[train] @ w.T - one_hot[train]).square().sum(1).mean()
-print(f"largest stable rate {limit:.4f}; at 1.5 times that, 10 steps, the mean loss is {loss:,.0f}")
-print("dual form and layer still agree, relative to the answer:", formats.rounding(gap))
+print(f"largest stable rate: {limit:.4f}")
+print(f"mean loss at 1.5 times that: {loss:,.0f}")
+print("dual form minus layer:", formats.rounding(gap))  # as a part of the answer
+
+# %% [markdown]
+# And 2,000 steps at that rate:
+
+# %%
 try:
     dual.trained(start, pixels[train], one_hot[train], lr=1.5 * limit, steps=2000)
 except ValueError as error:
-    print("2,000 steps:", error)
+    print(textwrap.fill(str(error), 36))
 
 # %% [markdown]
 # The layer has learned nothing, its answers are absurd, and *still* it attends to its training set, to twelve digits. That is the sentence to take along:
+
+# %% [markdown] tags=["conclusion"]
+# **What you may conclude.** *The algebra is always true, and therefore proves little.*
 #
-# **The algebra is always true, and therefore proves little.**
+# **What you may not:** that a layer has learned something because it attends to its training set.
 
 # %% [markdown]
 # ## 8 · Back to the GPT
@@ -430,19 +511,22 @@ print("the line:", task.demos[0].text, "->", task.demos[0].label)
 step = icl.value_update(model, task, lr=0.01)
 change = dual.weight_update(step.errors.transpose(0, 1), step.inputs.transpose(0, 1))  # layers in front
 size = step.change.abs().max()
-print("errors", tuple(step.errors.shape), " inputs", tuple(step.inputs.shape), "= tokens, layers, width")
-print("W_after − W_before and Σ e ⊗ x, relative to the change:", formats.rounding((step.change - change) / size))
+print("errors", tuple(step.errors.shape))  # [tokens layers width]
+print("inputs", tuple(step.inputs.shape))
+print("ΔW minus Σ e ⊗ x:", formats.rounding((step.change - change) / size))  # as a part of the largest change
 
 # %%
 ranks = torch.linalg.matrix_rank(change[::10].double(), rtol=1e-5)
-print(
-    f"tokens {len(step.errors)}; rank of Σ e ⊗ x in layers 0, 10, 20: {', '.join(map(str, ranks.tolist()))} of {change.shape[1]}"
-)
+print(f"{len(step.errors)} tokens; rank of Σ e ⊗ x, of {change.shape[1]}:")
+print("layers 0, 10, 20:", ", ".join(map(str, ranks.tolist())))
 norms = step.errors.norm(dim=-1) * step.inputs.norm(dim=-1)  # [tokens layers]: how large each outer product is
+share = (norms / norms.sum(0)).mean(1).tolist()  # of the sum of sizes, mean over layers
 words = [model.tokenizer.decode(token) for token in model.bos + icl.demo_ids(model, task)[0]]
-share = norms / norms.sum(0)
-print("share of the sum of sizes, mean over layers:")
-print("  ".join(f"{word!r} {part:.0%}" for word, part in zip(words, share.mean(1).tolist(), strict=True)))
+
+# %% tags=["hide-input"]
+sizes = {f"{place} · {word.strip()}": (part,) for place, (word, part) in enumerate(zip(words, share, strict=True), 1)}
+title = "The start token writes most of the update, the last token nothing"
+plots.bars(sizes, "share of the sizes of all e ⊗ x, mean over layers", title)
 
 # %% [markdown]
 # The start token, notebook 01's sink on which many heads rest, has most; the last token has nothing: no token comes after it, so no loss reaches it, and
@@ -456,7 +540,7 @@ print("  ".join(f"{word!r} {part:.0%}" for word, part in zip(words, share.mean(1
 #
 # 1. Why is the update of a step of rank at most $n$?
 # 2. What are query, key and value in (eq. 2.3)?
-# 3. Why are shares causes after one step, and not after fifty?
+# 3. After how many steps are shares causes, and why only then?
 # 4. What does momentum change in the dual form, and what not?
 # 5. A friend shows that a model's answer is attention over its training set, exact to 12 digits. What has she shown about learning?
 

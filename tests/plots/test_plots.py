@@ -11,7 +11,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from helpers import plots
-from helpers.plots import labels, page
+from helpers.plots import curves, labels, page
 from helpers.support import ROOT
 
 pytestmark = [  # the last one is asked first
@@ -71,6 +71,10 @@ ONE_EACH = {  # panels or rows: how many there are
     "maps": (
         lambda count: plots.maps(dict.fromkeys(names(count), np.arange(50)), list("abcde") * 10, "title"),
         lambda figures: len(figures[0].axes[0].images[0].get_array()),
+    ),
+    "bars": (
+        lambda count: plots.bars(dict.fromkeys(names(count), (4.31, -0.01)), "x", "title"),
+        lambda figures: len(figures[0].axes[0].patches) / 2,
     ),
     "differences": (
         lambda count: plots.differences(dict.fromkeys(names(count), (X, ESTIMATE)), "x", "title"),
@@ -217,3 +221,11 @@ def test_figures_load_no_model_and_no_exercise():
     loaded = set(done.stdout.split())
     assert not loaded & {"transformers", "helpers.icl", "helpers.gpt", "helpers.lm", "helpers.check", "helpers.widgets"}
     assert not any(name.startswith(("helpers.experiments", "helpers.course")) for name in loaded)
+
+
+def test_many_points_are_told_by_their_ranges(monkeypatch):
+    said = []
+    monkeypatch.setattr(curves, "show", lambda figure, title, alt: said.append(alt))
+    plots.points({"few": (X, X), "many": (np.arange(60.0), np.arange(60.0) / 4)}, "x", "y", "title")
+    assert said[0].startswith("y against x: few: (1.0, 1.00), (2.0, 2.00), ")
+    assert said[0].endswith("; many: 60 points, 0 to 15 against 0 to 59.")
