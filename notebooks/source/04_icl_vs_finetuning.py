@@ -54,7 +54,7 @@ plots.prompt_against_finetuning(model.name, demos, query.text, title="Three ways
 
 # %%
 for name, with_demos in (("zero-shot and finetuned", False), ("in context", True)):
-    print(f"{name:24} {len(icl.prompt_ids(model, task, query, with_demos)):4} tokens to read")
+    print(f"{len(icl.prompt_ids(model, task, query, with_demos)):3} tokens: {name}")
 
 # %% [markdown]
 # ## 2 · How an answer is scored
@@ -69,8 +69,9 @@ for name, with_demos in (("zero-shot and finetuned", False), ("in context", True
 
 # %%
 ways = {"zero-shot": icl.zero_shot(model, task), "in context": icl.in_context(model, task)}
-scores = pd.DataFrame({way: predictions.scores[0].tolist() for way, predictions in ways.items()}, index=task.labels).T
-scores.round(2).assign(answer=scores.idxmax(axis=1), truth=query.label)
+scores = pd.DataFrame({way: predictions.scores[0].tolist() for way, predictions in ways.items()}, index=task.labels)
+print("truth", query.label, *(f"| {way} {label}" for way, label in scores.idxmax().items()))
+scores.round(2)
 
 # %% [markdown]
 # Look at the *level* before you look at the winner. Zero-shot, no letter is expected at all. After the
@@ -92,8 +93,8 @@ scores.round(2).assign(answer=scores.idxmax(axis=1), truth=query.label)
 # %%
 weights = gpt.key_and_value_weights(model.network)
 moving, total = (sum(w.numel() for w in group) for group in (weights.values(), model.network.parameters()))
-print(f"{len(weights)} matrices may move: {moving / 1e6:.1f} of {total / 1e6:.1f} million weights")
-print(f"that is {moving / total:.1%} of the model")
+print(f"{len(weights)} matrices may move:")
+print(f"{moving / 1e6:.1f} of {total / 1e6:.1f} million weights, {moving / total:.1%}")
 
 # %% [markdown]
 # One choice is left, the learning rate. Whoever picks it on the queries that are then reported has cheated a little
@@ -306,15 +307,16 @@ counted = {}
 for name in ("mr", "past"):
     zero, few, tuned = (live[name][way].right for way in ("zero-shot", "in context", "finetuned"))
     hits, fixed = metrics.rec2ftp_counts(zero, few, tuned)
+    score, by_chance = (f"{x:.2f}" for x in (metrics.rec2ftp(zero, few, tuned), metrics.chance_rec2ftp(zero, few)))
     counted[name] = {"fixed by finetuning": fixed, "of these by the prompt": hits}
-    counted[name] |= {"Rec2FTP": metrics.rec2ftp(zero, few, tuned), "by chance": metrics.chance_rec2ftp(zero, few)}
-pd.DataFrame.from_dict(counted, orient="index").round(2)
+    counted[name] |= {"Rec2FTP": score, "by chance": by_chance}
+pd.DataFrame(counted).replace("nan", "undefined")
 
 # %%
 reveal(
     "chance",
     "the prompt's share of what zero-shot has wrong",
-    "So that number must stand beside it. On mr, this draw: {by_chance:.2f}, and Rec2FTP is {score:.2f}.",
+    "So that number must stand beside it. On mr, this draw: {by_chance}, and Rec2FTP is {score}.",
     by_chance=counted["mr"]["by chance"],
     score=counted["mr"]["Rec2FTP"],
 )
@@ -563,7 +565,7 @@ reveal(
 )
 
 # %% [markdown] tags=["after-order"]
-# **How to read it.** The random map stays at 0, and the paper's comparison ends there. But on `mr` the grey of *not finetuned*
+# **How to read it.** (The grey field of *not finetuned* spans five recorded draws.) The random map stays at 0, and the paper's comparison ends there. But on `mr` the grey of *not finetuned*
 # follows the measured dots nearly everywhere: two query vectors of similar words are similar before and after. On `past` finetuning does
 # change the order, in some layers towards the prompt's and in others against it, and the mean over layers stays near zero.
 #
@@ -596,7 +598,7 @@ summed = torch.einsum("tm,te->me", update.errors[:, layer], update.inputs[:, lay
 weight = model.network.model.layers[layer].self_attn.v_proj.weight
 unit = torch.finfo(torch.float32).eps * weight.abs().max()
 print(f"{len(update.errors)} tokens trained on")
-print(f"W_after − W_before is {tuple(update.change.shape[1:])} in each layer")
+print(f"ΔW_V: {tuple(update.change.shape[1:])} in each layer")
 print("equal to float32's rounding:", bool((summed - update.change[layer]).abs().max() < 8 * unit))
 
 # %% [markdown]
@@ -674,7 +676,7 @@ inside.INSIDE.show_source()
 # One step an example is the paper's rule, and perhaps it is too hard a rule. Let finetuning go on: two passes over the
 # demonstrations, four, eight. Let it use a better optimiser (Adam), let it move *all* weights. On past tenses, with the
 # loss $-\log p$ of the right answer, so that progress shows long before an answer is right. First plain gradient descent on
-# keys and values, live:
+# keys and values, live (a pass is sixteen steps):
 
 # %% tags=["nbval-ignore-output"]
 verbs = tasks.load("past", shots=16, seed=0, queries=50)
@@ -683,7 +685,7 @@ passes = (0, 1, 2, 4, 8)
 steps = icl.learning_curve(model, verbs, lr=accuracy.best_curve_rate("sgd", False), epochs=passes)
 print(f"one prompt: loss {level:.2f}")
 for count, step in zip(passes, steps, strict=True):
-    print(f"{count} passes, {16 * count:3} steps: loss {step.loss:5.2f}, right {step.accuracy:.2f}")
+    print(f"{16 * count:3} steps: loss {step.loss:5.2f}, right {step.accuracy:.2f}")
 
 # %% [markdown]
 # Adam does better. **Recorded** next, four recipes, three draws, each rate picked on development verbs as the one that reached
