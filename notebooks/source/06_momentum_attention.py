@@ -169,7 +169,7 @@ for eta in (0.5, 0.9, 0.99):
     print(f"η = {eta}: momentum's part ÷ attention's = {added:.0f}")
 
 # %% [markdown]
-# The lines below the first compare lengths, on random tokens. Softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
+# The other three lines compare lengths, on random tokens. Softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
 # query wants. (On random tokens both are sums of unrelated values, and attention's nearly cancel: hence the large factors.)
 #
 # **On purpose**: an $\eta$ that never forgets.
@@ -499,6 +499,9 @@ depth.DEPTH.show_source()
 reveal("layers", "less than a tenth", "At eight layers a thirteenth, at twelve less than a hundredth.")
 
 # %% [markdown] tags=["after-layers"]
+# **What you should see.** One number more, $\beta$, and eight layers do better than twelve without. (A few per cent of the tasks diverge either way; with momentum they go much further,
+# and ruin the mean. That is why medians are compared, and it is the price.)
+#
 # <details><summary>All numbers of this figure</summary>
 #
 # *Median squared error: the median of eight draws of tasks (lowest–highest), and the rate and β chosen.*
@@ -506,9 +509,6 @@ reveal("layers", "less than a tenth", "At eight layers a thirteenth, at twelve l
 # {result:depth}
 #
 # </details>
-#
-# **What you should see.** One number more, $\beta$, and eight layers do better than twelve without. (A few per cent of the tasks diverge either way; with momentum they go much further,
-# and ruin the mean. That is why medians are compared, and it is the price.)
 
 # %% [markdown]
 # Is it a fair comparison? All plain layers share one rate. What if each had its own? The error that $n$ steps of momentum leave is a polynomial in the steepness; its roots, upside down, are rates:
@@ -592,7 +592,8 @@ plots.forest(gains, "change of accuracy, from the model not finetuned", title)
 # {result:pretrained capital}
 #
 # </details>
-#
+
+# %% [markdown]
 # *What $\eta$ was learned, by layers:*
 #
 # {result:pretrained etas}
