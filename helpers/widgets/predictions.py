@@ -14,6 +14,7 @@ from helpers.widgets.live import still_or_live
 ASKED: dict[str, list[str]] = {}  # the options of every question on this page
 SKIP = "skip"
 FIRST = "Predict first: choose an answer above, or skip the question. Then this place says what happens."
+AFTER = "Predict first: an explanation follows here."
 LATE = "The answer is on the page already: this is kept beside what you chose before."
 COLUMN = "display: inline-block; vertical-align: top; width: 20em; max-width: 100%; padding: 4px 14px 0 0"
 
@@ -102,18 +103,19 @@ def reveal(key: str, right: str | int = 1, because: str | int = 1, **values: int
     `right` is the option that turned out right, `because` a sentence; a student's notebook leaves both to be looked up.
     """
     answer, reason = findings.lookup(key, "right", right), findings.lookup(key, "reveal", because, **values)
-    _show(answer, lambda: _revealed(answer, reason.text))
+    waits = {"text/html": boxes.box("not yet", FIRST), "text/plain": FIRST}
+    _show(answer, lambda: _revealed(answer, reason.text), waits)
 
 
 def explain(key: str, number: int = 1) -> None:
     """Show a paragraph that waits for the question `key`."""
     kept = findings.lookup(key, "explanation", number)
-    _show(kept, lambda: {"text/markdown": kept.text, "text/plain": kept.text})
+    waits = {"text/html": f'<div style="{boxes.SMALL}">{AFTER}</div>', "text/plain": AFTER}
+    _show(kept, lambda: {"text/markdown": kept.text, "text/plain": kept.text}, waits)
 
 
-def _show(kept: findings.Finding, made: Callable[[], dict[str, str]]) -> None:
+def _show(kept: findings.Finding, made: Callable[[], dict[str, str]], waits: dict[str, str]) -> None:
     """What was kept back, where it may be seen; else a note in its place, until it may."""
-    waits = {"text/html": boxes.box("not yet", FIRST), "text/plain": FIRST}
     if not in_jupyter():
         print((made() if kept.is_open else waits)["text/plain"])
         return
