@@ -166,10 +166,10 @@ plain = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True
 print("η = 0 is plain, bit for bit:", torch.equal(attention.momentum_attention(q, k, v, 0.0), plain))
 for eta in (0.5, 0.9, 0.99):
     added = attention.momentum_scan(v, eta).norm() / plain.norm()
-    print(f"η = {eta}: momentum's part ÷ attention's = {added:.0f}")
+    print(f"η = {eta}: {added:.0f} times as long")
 
 # %% [markdown]
-# The other three lines compare lengths, on random tokens. Softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
+# The other three lines say how long momentum's part is, against attention's. Softmax weights sum to one, the momentum's to up to $\eta/(1-\eta)$. The sum is **not normalised**, and it does not ask what the
 # query wants. (On random tokens both are sums of unrelated values, and attention's nearly cancel: hence the large factors.)
 #
 # **On purpose**: an $\eta$ that never forgets.
@@ -296,7 +296,7 @@ plots.differences(apart, "test loss minus plain attention’s, seed by seed (nat
 gain = -apart["η learned"][1][0]
 reveal("effect", "lower by more than 0.05 nats", "By {gain:.2f} nats. Now look at the control beside it.", gain=gain)
 mean, low, high = momentum.estimate(momentum.differences(rows, "η learned", "recency"))
-print(f"η learned minus recency:\n{mean:+.3f} ({low:+.3f} to {high:+.3f}) nats a token")
+print(f"η learned minus recency:\n{mean:+.3f} ({low:+.3f} to {high:+.3f}) nats")
 
 # %% [markdown] tags=["after-effect"]
 # <details><summary>All numbers of this figure</summary>
