@@ -7,17 +7,21 @@
 # *You need: notebooks 01 and 02. About 140 minutes, 70 of them (★) on the core path. No GPU.*
 
 # %%
+import textwrap
+
+import pandas as pd
 import torch
 
 from helpers import attention, dual, gpt, icl, plots, regression, tasks
-from helpers.check import break_it, check
+from helpers.check import break_it, check, route
 from helpers.course import assets
+from helpers.experiments import one_step, patching
 from helpers.gpt import patches
 from helpers.support import formats
-from helpers.widgets import gpt_head, look, microscope, predict, reveal, toy_head
+from helpers.widgets import finding, gpt_head, look, microscope, predict, reveal, toy_head
 
-# %%
-plots.route(here="03")
+# %% tags=["hide-input"]
+route(here="03")
 
 # %% [markdown]
 # ## 1 · The same sum, written by reading
@@ -92,8 +96,17 @@ everything = torch.cat([demos, context])
 k, v = everything @ w_k.T, everything @ w_v.T
 attended = attention.linear_attention(query.expand(8, 4), k, v)[-1]  # the last token sees all eight
 zero_shot, update = dual.icl_decomposition(w_v, w_k, demos, context, query)
-print("zero-shot", zero_shot.numpy().round(2), " update", update.numpy().round(2))
-print("their sum and relaxed attention over everything differ by", formats.rounding(zero_shot + update - attended))
+print("zero-shot", zero_shot.numpy().round(2))
+print("update   ", update.numpy().round(2))
+print("sum minus relaxed attention:", formats.rounding(zero_shot + update - attended))
+
+# %% [markdown]
+# The same numbers as a picture. Six tokens of demonstrations write one matrix, two tokens of the query's own text another; both are put to the same $q$.
+
+# %% tags=["hide-input"]
+dw, w_zsl = (dual.meta_gradient(w_v, w_k, part).numpy() for part in (demos, context))
+names = [f"x'{i}" for i in range(1, 7)], ["x1", "x2"]
+plots.icl_split(dw, w_zsl, query.numpy(), *names, "Relaxed attention: zero-shot, plus an update")
 
 # %% [markdown]
 # **Break it.** A shortcut: average the demonstrations first, make *one* outer product of the mean token, and count it $n$ times. Find demonstrations
@@ -123,33 +136,41 @@ break_it(of_the_mean, dual.meta_gradient, counterexample)
 predict("rank", "Six demonstration tokens, ΔW is 3 × 4. What is its rank?", ["1", "3", "4", "6"])
 
 # %%
-grown = {f"{n}": dual.meta_gradient(w_v, w_k, demos[:n]).numpy() for n in (1, 2, 3, 4, 6)}
-plots.matrices(
-    grown,
-    "key's entry",
-    "value's entry",
-    "Every demonstration token adds one outer product to ΔW: after 1, 2, 3, 4 and 6",
-)
-for n, dw in grown.items():
-    spectrum = torch.linalg.svdvals(torch.tensor(dw))
-    print(f"{n} token{'s' * (n != '1')}: rank {(spectrum > 1e-9).sum()}, singular values {spectrum.numpy().round(1)}")
-reveal("rank", "3: one more with every token, up to the smaller side of the matrix.")
+grown = {n: dual.meta_gradient(w_v, w_k, demos[:n]) for n in (1, 2, 3, 4, 6)}
 
-# %% [markdown]
+# %% tags=["hide-input"]
+panels = {f"{n} token{'s' * (n > 1)}": dw.numpy() for n, dw in grown.items()}
+plots.matrices(panels, "key's entry", "value's entry", "Every demonstration token adds one outer product to ΔW")
+
+# %%
+table = {}
+for n, dw in grown.items():
+    spectrum = torch.linalg.svdvals(dw)
+    table[n] = ((spectrum > 1e-9).sum().item(), *(f"{size:.1f}" for size in spectrum))
+pd.DataFrame(table, ["rank", "singular values: 1st", "2nd", "3rd"]).transpose().rename_axis(columns="tokens")
+
+# %%
+reveal("rank", "3", "One more with every token, up to the smaller side of the matrix.")
+
+# %% [markdown] tags=["conclusion"]
 # **What you may conclude.** (eq. 3.3) is exact for relaxed attention, whatever the demonstrations say, even if they are noise, as these are. **Linear attention *can be
 # written* as a gradient step** (of rate 1, on $-\sum_i v_i \cdot W k_i$, a loss without a minimum).
 #
 # **What you may not:** that this update *improves* anything. A gradient step's errors come from a loss; these "errors" are values, which no task's loss produced. Whether a
-# GPT's values *act* like errors of the task is a question for measurement (notebooks 04 and 05). Nor that this is the whole effect: above the first layer $q$ and
-# $X$ have themselves read the demonstrations, so $W_{\mathrm{ZSL}}$ there is not the zero-shot model's. And a GPT turns its keys by their position: (eq. 3.2) then holds with
-# the turned keys.
+# GPT's values *act* like errors of the task is a question for measurement (notebooks 04 and 05).
+
+# %% [markdown]
+# Nor is (eq. 3.3) the whole effect in a GPT. Above the first layer $q$ and $X$ have themselves read the demonstrations, so $W_{\mathrm{ZSL}}$ there is not the zero-shot model's.
+# And a GPT turns its keys by their position: (eq. 3.2) then holds with the turned keys.
 
 # %% [markdown]
 # ## 4 · Two views of one computation
 #
-# The microscope shows both readings at once: left, how the query attends to the demonstrations; in the middle the matrix they write; right, what
-# it does to the query, beside what attention did. Take demonstrations away; change the query; switch the softmax on. (With fewer demonstrations the head sees less; keys and
-# values stay those of the whole text. The three GPT heads were chosen because they differ.)
+# The microscope shows both readings of one head at once: the prompt itself, tinted by the attention of the framed token (the sign is the colour); the matrix $\Delta W$ that the
+# demonstrations write; and a dot for every value dimension, with what $\Delta W$ does to the query across and what attention adds upwards. On the line both are equal.
+#
+# It starts with random vectors: six demonstrations of one token each. Take demonstrations away; change the query token; switch the softmax on. Then choose a head of the GPT.
+# (With fewer demonstrations the head sees less; keys and values stay those of the whole text. The three GPT heads were chosen because they differ.)
 
 # %%
 assets.ensure()
@@ -163,24 +184,30 @@ prompt = "".join(f"{line}\n" for line in lines)
 heads = {"toy": toy_head()}
 for layer, head in ((14, 3), (17, 5), (27, 3)):
     heads[f"GPT, layer {layer}, head {head}"] = gpt_head(model, [*lines[:6], "go ->"], layer, head)
-microscope(heads, head="GPT, layer 17, head 5")
+microscope(heads)
 
-# %%
-for reading in ("relaxed", "softmax"):
-    for name, head in heads.items():
-        view = look(head, len(head.demos), list(head.queries)[-1], reading)
-        top = view.weights.argsort(descending=True)[:3] if reading == "softmax" else ()
-        seen = ", ".join(f"{head.tokens[i]!r} {view.weights[i]:.2f}" for i in top)
-        print(f"{reading:8} {name:21} {view.residual()}  {seen}")
+# %% [markdown]
+# All four heads at once, with all demonstrations, at the last token: how far attention is from $\Delta W q$, relaxed and with softmax, and where softmax looks.
+
+# %% tags=["hide-input"]
+seen = {}
+for name, head in heads.items():
+    last = list(head.queries)[-1]
+    relaxed, soft = (look(head, len(head.demos), last, reading) for reading in ("relaxed", "softmax"))
+    top = soft.weights.argsort(descending=True)[:2]
+    weights = ", ".join(f"{head.tokens[i].strip()} {soft.weights[i]:.2f}" for i in top)
+    apart = formats.rounding(torch.tensor(relaxed.difference, dtype=torch.float64))
+    seen[name] = (apart, f"{soft.cosine:.2f}".replace("-", "−"), weights)
+pd.DataFrame(seen, ["relaxed: difference", "softmax: cosine", "most softmax weight"]).transpose()
 
 # %% [markdown]
 # **What you should see.** *Relaxed*: both readings agree to rounding, whatever head, query and number of demonstrations. *Softmax*: they part, and how far depends on
-# the head (at the right, the tokens with most weight). Head 3 of layer 14, which looks at the arrows, does nearly what $\Delta W$ says; head 5 of layer 17, which looks at
+# the head. Head 3 of layer 14, which looks at the arrows, does nearly what $\Delta W$ says; head 5 of layer 17, which looks at
 # past tenses, half of it (cosine 0.56); head 3 of layer 27 looks at the start token, and what it takes from the demonstrations points the other way.
 #
 # Weights that must sum to one are no product of a matrix with $q$: a further demonstration takes weight *away* from all others.
 
-# %%
+# %% tags=["hide-input"]
 spectra, name = {}, "GPT, layer 17, head 5"
 for count in (1, 2, 4, 6):
     dw = look(heads[name], count, list(heads[name].queries)[-1], "relaxed").dw
@@ -193,7 +220,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# ## 5 · How wrong is the relaxation, in a real GPT?
+# ## 5 · How close is the relaxation, in a real GPT?
 #
 # The paper argues with relaxed attention and measures a GPT with softmax. How far apart are the two? Three real prompts; at the last token of each,
 # every head's true output, and what the relaxed form makes of the *same* queries, keys and values. Two yardsticks: a head that does not look at
@@ -222,7 +249,7 @@ def outputs(model, text):
 
 # %%
 below = []
-texts = [prompt + "go ->"]
+prompts, texts = ("past tenses", "film reviews", "which source"), [prompt + "go ->"]
 for name in ("mr", "source-letters"):
     task = tasks.load(name, shots=8, seed=0, queries=1)
     texts.append(icl.build_prompt(task.template, [(d.text, d.label) for d in task.demos], task.queries[0].text))
@@ -232,30 +259,44 @@ found = [outputs(model, text) for text in texts]
 cosines = {}
 for way in ("relaxed", "negatives dropped", "first order", "mean"):
     cosines[way] = torch.stack([torch.cosine_similarity(o["softmax"], o[way], dim=-1) for o in found])
-panels = {"relaxed": cosines["relaxed"].mean(0).T.numpy()}
-plots.matrices(
-    panels,
-    "layer",
-    "head",
-    "Above layer 10 hardly any relaxed head points where the true one does (cosines, mean of 3 prompts)",
+
+# %% tags=["hide-input"]
+places = torch.linspace(0, 100, cosines["mean"].numel()).numpy()
+ordered = {
+    f"{way}: median {values.median():+.2f}".replace("-", "−"): (
+        places,
+        values.flatten().sort(descending=True).values.numpy(),
+    )
+    for way, values in cosines.items()
+}
+title = finding("relaxed", "In most heads the relaxed output points away from the true one")
+plots.lines(ordered, "heads, from the most like to the least (%)", "cosine with the true output", title)
+
+# %% tags=["hide-input"]
+panels = {"relaxed, mean of 3 prompts": cosines["relaxed"].mean(0).T.numpy()}
+title = finding("relaxed", "Above layer 10 hardly any relaxed head points where the true one does (cosines)")
+plots.matrices(panels, "layer", "head", title)
+
+# %%
+reveal(
+    "relaxed",
+    "below 0",
+    "The median is {median:+.2f}. The relaxed form is another function.",
+    median=cosines["relaxed"].median().item(),
 )
-for way, values in cosines.items():
-    high, low = ((values > 0.9).double().mean(), (values < 0).double().mean())
-    print(f"{way:17} median cosine {values.median():+.2f}; above 0.9 in {high:.0%} of heads, below 0 in {low:.0%}")
-for count, weight in below:
-    print(f"scores below zero: {count:.0%} of all; softmax gives them {weight:.1%} of its weight")
+
+# %% [markdown]
+# Besides the direction, two more numbers. How long is the relaxed output? And how many raw scores are negative; how much of its weight does softmax give to those tokens?
 
 # %%
 ratio = torch.stack([o["relaxed"].norm(dim=-1) / o["softmax"].norm(dim=-1) for o in found])
 low, middle, high = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
-print(f"length, relaxed over true: median {middle:,.0f}, 90 % of heads between {low:,.0f} and {high:,.0f}")
-panels = {"relaxed": ratio.log10().mean(0).T.numpy()}
-plots.matrices(
-    panels, "layer", "head", "Relaxed outputs are hundreds to ten thousands of times longer (log₁₀, mean of 3 prompts)"
-)
-reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is another function.")
+print(f"relaxed ÷ true length: median {middle:,.0f}")
+print(f"in 90 % of the heads: {low:,.0f} to {high:,.0f}")
+shares = {kind: (f"{count:.0%}", f"{weight:.1%}") for kind, (count, weight) in zip(prompts, below, strict=True)}
+pd.DataFrame(shares, ["scores below 0", "softmax weight on them"]).transpose()
 
-# %% [markdown]
+# %% [markdown] tags=["after-relaxed"]
 # **What you should see.** In layer 0 most heads agree. Further up the relaxed output points *away* from the true one more often than towards it; the plain mean, which
 # looks at nothing, comes closer. (That it is thousands of times longer is mostly the missing $\sqrt d$ and the missing division by $n$; the direction is what matters.)
 #
@@ -263,8 +304,10 @@ reveal("relaxed", f"{cosines['relaxed'].median():+.2f}. The relaxed form is anot
 # tokens only a few per cent of its weight; the relaxed form *subtracts* their values. Set the negative scores to 0, and most of the likeness is back. (First order is closer
 # mainly because it contains the plain mean.)
 
-# %% [markdown]
-# **What you may conclude.** In this model (eq. 3.3) is no approximation of what the heads compute. **What you may not:** that the paper's measurements are void (they are taken on
+# %% [markdown] tags=["conclusion", "after-relaxed"]
+# **What you may conclude.** In this model (eq. 3.3) is no approximation of what the heads compute.
+#
+# **What you may not:** that the paper's measurements are void (they are taken on
 # the true model, with softmax), nor that no other reading of softmax as a step exists: section 8 has one.
 
 # %% [markdown]
@@ -318,8 +361,8 @@ layer = regression.gd_as_attention(w0, lr=0.1)
 token = torch.cat([x, -w0 @ x])[None]
 moved = regression.attend(layer, torch.cat([inputs, targets], 1), token)[0]
 w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)[1]
-print("the layer and one gradient step differ by", formats.rounding(-moved[4:] - w1 @ x))
-print("left as it was, the x part:", formats.rounding(moved[:4] - x))
+print("the layer minus one gradient step:", formats.rounding(-moved[4:] - w1 @ x))
+print("change of the x part:", formats.rounding(moved[:4] - x))
 
 # %% [markdown]
 # No relaxation, no approximation, no metaphor: these weights *are* a gradient step on a squared loss. But somebody chose them.
@@ -357,6 +400,9 @@ check(best_step_size)
 # %% [markdown]
 # {solution:best_step_size}
 
+# %% [markdown]
+# Now we train. The rate of one step, best for these tasks, is the mark.
+
 # %%
 predict(
     "trained",
@@ -375,50 +421,62 @@ for name, predictions in said.items():
 print(f"zero, always     loss {test.y.square().mean():.3f}")
 print(f"correlation of their predictions {torch.corrcoef(torch.stack(list(said.values())))[0, 1]:.4f}")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-input"]
 passed = torch.arange(2000)[::40]
 best = regression.theory(10, 10)[1]
 curve = {"learned layer": ((passed + 1).numpy(), learned.losses.reshape(-1, 40).mean(1).numpy())}
 curve["best single step"] = (torch.tensor([1, 2000]).numpy(), torch.tensor([best, best]).numpy())
-plots.lines(
-    curve,
-    "training step",
-    "squared error of the query",
-    "The loss falls to that of the best single step, and stays there",
-)
-matrix = regression.step_matrix(learned.layers[0])
-panels = {"learned": matrix.numpy(), "theory: lr · I": (regression.theory(10, 10)[0] * torch.eye(10)).numpy()}
-plots.matrices(panels, "entry of x", "entry of x_i", "What is done to x before it meets the examples")
+title = finding("trained", "The loss falls to that of the best single step, and stays there")
+plots.lines(curve, "training step", "squared error of the query", title)
+
+# %% tags=["nbval-ignore-output", "hide-input"]
+learned_eta = 10 * regression.step_matrix(learned.layers[0])
+panels = {"learned": learned_eta.numpy(), "theory": (10 * regression.theory(10, 10)[0] * torch.eye(10)).numpy()}
+title = finding("trained", "What is done to x before it meets the examples: a multiple of the identity, n · lr · I")
+plots.matrices(panels, "entry of x", "entry of xᵢ", title)
 
 # %%
 reveal(
     "trained",
-    "the same: where no direction of the inputs is special, one such layer does no better than the best step.",
+    "the same",
+    "Where no direction of the inputs is special, one such layer does no better than the best step.",
 )
 
-# %% [markdown]
-# **Recorded**, six seeds each; $\eta = n \cdot \mathrm{lr}$; off the diagonal: the largest entry:
-
-# %% [markdown]
+# %% [markdown] tags=["after-trained"]
+# *Trained layers beside the best single step, six seeds each: the worst seed, or lowest–highest. $\eta = n \cdot \mathrm{lr}$; off the diagonal: the largest entry.*
+#
 # {result:one step}
 
-# %% [markdown]
+# %% tags=["hide-input"]
+one_step.ONE_STEP.show_source()
+
+# %% [markdown] tags=["after-trained"]
 # **What you should see.** The curve comes down to the level of the best single step and stays; the learned matrix is a multiple of the identity, with the theoretical rate. Mahankali
 # et al. (2023) proved that for one layer of linear attention and gaussian inputs the gradient step is the optimum.
-#
-# **What you may conclude.** There *are* transformers that do in-context learning by gradient descent, and training finds them. **What you may not:** that yours is
-# one. This layer has no softmax, no MLP, tokens made of pairs, and saw nothing but regression. (Shen et al. 2023 make that objection to the whole line of work.)
 
 # %%
-options = [
-    "GPTs learn in context by gradient descent",
+predict(
+    "sentence-03",
+    "Which sentence do sections 6 and 7 allow?",
+    [
+        "GPTs learn in context by gradient descent",
+        "a linear attention layer can learn to do one gradient step in context",
+        "attention and gradient descent are the same",
+    ],
+)
+
+# %%
+reveal(
+    "sentence-03",
     "a linear attention layer can learn to do one gradient step in context",
-    "attention and gradient descent are the same",
-]
-predict("sentence-03", "Which sentence do sections 6 and 7 allow?", options)
+    "What a GPT does, they do not touch.",
+)
 
-# %%
-reveal("sentence-03", options[1] + ". What a GPT does, they do not touch.")
+# %% [markdown] tags=["conclusion", "after-sentence-03"]
+# **What you may conclude.** There *are* transformers that do in-context learning by gradient descent, and training finds them.
+#
+# **What you may not:** that yours is
+# one. This layer has no softmax, no MLP, tokens made of pairs, and saw nothing but regression. (Shen et al. 2023 make that objection to the whole line of work.)
 
 # %% [markdown]
 # **On purpose: inputs that teach nothing.**
@@ -427,7 +485,7 @@ reveal("sentence-03", options[1] + ". What a GPT does, they do not touch.")
 try:
     regression.best_step_size(torch.zeros(3, 10, 10), test.targets[:3], test.x[:3], test.y[:3])
 except ValueError as error:
-    print(error)
+    print(textwrap.fill(str(error), 44))
 
 # %% [markdown]
 # ## 8 · Optional: three ways to go on
@@ -441,12 +499,13 @@ except ValueError as error:
 #
 # <details><summary>Two layers against two steps (recorded)</summary>
 #
-# Loss on fresh tasks, uniform inputs, $n = d = 10$; five learned seeds. GD++ also moves every input, $x \leftarrow x - \gamma \sum_j x_j (x_j \cdot x)$.
+# GD++ also moves every input, $x \leftarrow x - \gamma \sum_j x_j (x_j \cdot x)$.
+#
+# *Loss on fresh tasks, uniform inputs, $n = d = 10$; five learned seeds.*
 #
 # {result:layers}
 #
 # </details>
-#
 
 # %% [markdown]
 # <details><summary>Softmax as a normalised step (Ren and Liu 2023)</summary>
@@ -464,12 +523,8 @@ for scale in scales:
     for name, layers in zip(errors, (learned.layers, [step]), strict=True):
         errors[name].append(regression.loss(regression.predict(layers, other), other) / other.y.square().mean().item())
 shown = {name: (torch.tensor(scales).numpy(), torch.tensor(values).numpy()) for name, values in errors.items()}
-plots.lines(
-    shown,
-    "inputs scaled by",
-    "squared error, relative to saying 0",
-    "Outside its training distribution the layer fails as the step does",
-)
+title = finding("trained", "Outside its training distribution the layer fails as the step does")
+plots.lines(shown, "inputs scaled by", "squared error, relative to saying 0", title)
 
 # %% [markdown]
 # ## 9 · The prompt as a patch
@@ -511,17 +566,16 @@ before = model.fingerprint()
 patch = patches.absorb(model, prompt, "go ->")
 behind, alone = patches.next_token(model, prompt + "go ->"), patches.next_token(model, "go ->")
 with patches.patched(model, patch):
-    instead, answer = patches.next_token(model, "go ->"), gpt.complete(model, "go ->", tokens=3)
-print("with the prompt:        ", repr(model.tokenizer.decode(behind.argmax())))
-print("prompt deleted, patched:", repr(model.tokenizer.decode(instead.argmax())), f" goes on: {answer!r}")
-print("prompt deleted, nothing:", repr(model.tokenizer.decode(alone.argmax())))
+    instead = patches.next_token(model, "go ->")
+answers = [repr(model.tokenizer.decode(logits.argmax())) for logits in (behind, instead, alone)]
 apart = [(logits - behind).abs().max() / behind.abs().max() for logits in (instead, alone)]
-print(f"largest difference of 49,152 logits, relative: {formats.rounding(apart[0])}; without patch {apart[1]:.2f}")
-print("weights given back to the last bit:", model.fingerprint() == before)
+print("weights as before, bit for bit:", model.fingerprint() == before)
+table = {"next token": answers, "logits differ by": ["", formats.rounding(apart[0]), f"{apart[1]:.2f}"]}
+pd.DataFrame(table, ["with the prompt", "prompt deleted, patched", "prompt deleted"])
 
 # %% [markdown]
-# Thirty patches of rank one and thirty shifts: the prompt is gone, and the next token's logits are the same. Softmax and all. In-context learning *is* a weight update?
-# (It is an equality for *one* token, the last of the query. After it the patch goes on saying *went*.)
+# Thirty patches of rank one and thirty shifts: the prompt is gone, and the next token's logits are the same. (The last column: the largest difference of 49,152 logits, relative.)
+# Softmax and all. In-context learning *is* a weight update?
 #
 # The patch was computed for *go*. If the prompt has taught the weights **the past tense**, the patch should serve other verbs.
 
@@ -533,14 +587,23 @@ predict(
 )
 
 # %%
+said = {}
 for word in ("see", "sleep", "build"):
     with patches.patched(model, patch):
         answer = gpt.complete(model, f"{word} ->", tokens=3)
-    shown = gpt.complete(model, prompt + f"{word} ->", tokens=1)
-    print(f"{word} ->  with the prompt: {shown:8} with the patch made for go: {answer}")
+    said[f"{word} ->"] = (gpt.complete(model, prompt + f"{word} ->", tokens=1), answer)
+pd.DataFrame(said, ["with the prompt", "with the patch made for go"]).transpose()
 
 # %%
-reveal("transfer", "went. The patch holds the answer, not the rule.")
+reveal("transfer", "went", "The patch holds the answer, not the rule.")
+
+# %% [markdown] tags=["after-transfer"]
+# (The equality holds for *one* token, the last of the query. After it the patch goes on saying *went*.)
+
+# %% [markdown]
+# One patch was made for one verb. What do many patches have in common? Their mean may keep the rule and lose the verbs.
+
+# %%
 predict(
     "mean",
     "The mean of the patches for 16 other verbs, put to six new ones: how many get their own past tense?",
@@ -551,25 +614,48 @@ predict(
 others = "sleep fly build say find tell feel leave keep begin speak read grow draw drive try"
 verbs = others.split(" ")
 average = patches.mean([patches.absorb(model, prompt, f"{verb} ->") for verb in verbs])
+asked = {"see": "saw", "go": "went", "hold": "held", "win": "won", "teach": "taught", "buy": "bought"}
 with patches.patched(model, average):
-    for word in ("see", "go", "hold", "win", "teach", "buy"):
-        print(f"{word} ->{gpt.complete(model, f'{word} ->', tokens=3).split(chr(10))[0]}")
+    said = {verb: gpt.complete(model, f"{verb} ->", tokens=3).split("\n")[0] for verb in asked}
+for verb, answer in said.items():
+    print(f"{verb} ->{answer}")
+own = sum(answer.split()[0] == asked[verb] for verb, answer in said.items())
 
 # %%
-reveal("mean", "one, saw. The other five get the past tense of some other verb.")
+reveal("mean", "none or one", "{own} of 6. The others get the past tense of some other verb.", own=own)
 
 # %% [markdown]
-# **Recorded**: 40 words of each of three tasks, three draws of demonstrations; share of words whose answer's first token comes first:
+# Six verbs are few. The same for 40 words of each of three tasks, with three draws of demonstrations:
 
-# %% [markdown]
-# {result:patches}
+# %% tags=["hide-input"]
+rows = patching.PATCHES.frame()
+shares = {}
+for way, name in patching.PATCHED.items():
+    for task, marks in rows.groupby("task", sort=False).right:
+        by_draw = marks.map(lambda right, way=way: right[way].count("1") / len(right[way]))
+        shares[f"{name} · {task}"] = (by_draw.mean(),)
+title = finding("mean", "A word's own patch does what the prompt does; another word's does hardly anything")
+plots.bars(shares, "share of words whose answer's first token comes first", title)
+patching.PATCHES.show_source()
 
-# %% [markdown]
-# **What you should see.** *Own patch*: as the prompt, word for word. *Another word's*: hardly anything, on all three tasks. The *mean* of sixteen keeps a part, most on
-# past tenses. And the last columns take the patch apart: the rank-one changes of the weights *alone* do nothing; the shifts alone do all that is needed for past
-# tenses, and a part of it elsewhere. A shift is what attention brought, written down as a constant.
+# %% [markdown] tags=["after-mean"]
+# <details><summary>All numbers of this figure</summary>
 #
-# **What you may conclude.** For one query's next token the prompt *can be written* as changes of weights and shifts. **What you may not:** that the weights have learned the
+# *Share of words whose answer's first token comes first: 40 words, mean of three draws.*
+#
+# {result:patches}
+#
+# </details>
+
+# %% [markdown] tags=["after-mean"]
+# **What you should see.** *Own patch*: as the prompt, word for word. *Another word's*: hardly anything, on all three tasks. The *mean* of sixteen keeps a part, most on
+# past tenses. And the last rows take the patch apart: the rank-one changes of the weights *alone* do nothing; the shifts alone do all that is needed for past
+# tenses, and a part of it elsewhere. A shift is what attention brought, written down as a constant.
+
+# %% [markdown] tags=["conclusion", "after-mean"]
+# **What you may conclude.** For one query's next token the prompt *can be written* as changes of weights and shifts.
+#
+# **What you may not:** that the weights have learned the
 # task: the change does not serve the next query, and without the shifts the changed matrices answer nothing.
 
 # %% [markdown]
@@ -593,12 +679,18 @@ reveal("mean", "one, saw. The other five get the past tense of some other verb."
 #
 # The equations of the course so far, the functions that compute them, and the tests that prove them (`tests/`).
 #
+# Notebook 01:
+#
 # {equations:01}
 
 # %% [markdown]
+# Notebook 02:
+#
 # {equations:02}
 
 # %% [markdown]
+# Notebook 03:
+#
 # {equations:03}
 
 # %% [markdown]
