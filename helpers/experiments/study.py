@@ -162,7 +162,8 @@ class Study:
         """One line under a recorded figure: all dates, models, devices, versions and code of the rows shown."""
         made = sorted((row["from"] for row in self.rows(**where)), key=lambda origin: origin["date"])
         versions = _every(", ".join(f"{name} {v}" for name, v in each["versions"].items()) for each in made)
-        dates, models, devices = (_every(each[what] for each in made) for what in ("date", "model", "device"))
+        dates, devices = (_every(each[what] for each in made) for what in ("date", "device"))
+        models = _every(each["model"].partition(", {")[0] for each in made)  # without the shape of a small model
         codes = _every(each.get("code") or "not kept" for each in made)
         whole = sum(where.items() <= cell.items() for cell in self.cells())
         part = f"; only {len(made)} of {whole} cells" if len(made) < whole else ""

@@ -27,7 +27,7 @@ MARKS: dict[Kind, str] = {
     "not yet": "○",
     "may": "✓",
     "may not": "✗",
-    "recorded": "⏺",
+    "recorded": "●",
 }
 SMALL = "font-size: 0.85em; opacity: 0.85"
 
