@@ -376,7 +376,9 @@ print("change of the x part:", formats.rounding(moved[:4] - x))
 # How good can one step be? Task $b$ has examples $(x_{b,i}, y_{b,i})$, a query $x_b$ and its true answer $y_b$. A step of rate 1 from $W = 0$ predicts $p_b$, one of rate
 # lr predicts $\mathrm{lr}\, p_b$. Over all tasks the best rate is
 #
-# $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2}, \qquad p_b = \sum_i y_{b,i}\,(x_{b,i} \cdot x_b) \tag{3.5}$$
+# $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2} \tag{3.5}$$
+#
+# $$p_b = \sum_i y_{b,i}\,(x_{b,i} \cdot x_b)$$
 #
 # (Where papers take the mean over $n$ examples as the loss, their rate is $n \cdot \mathrm{lr}$.) Inputs and teachers are gaussian; then theory gives
 # $\mathrm{lr} = 1/(n+d+1)$ and loss $d(d+1)/(n+d+1)$: 0.048 and 5.24.
@@ -432,7 +434,7 @@ plots.lines(curve, "training step", "squared error of the query", title)
 # %% tags=["nbval-ignore-output", "hide-input"]
 learned_eta = 10 * regression.step_matrix(learned.layers[0])
 panels = {"learned": learned_eta.numpy(), "theory": (10 * regression.theory(10, 10)[0] * torch.eye(10)).numpy()}
-title = finding("trained", "What is done to x before it meets the examples: a multiple of the identity, n · lr · I")
+title = finding("trained", "What is done to x before it meets the examples: a multiple of the identity")
 plots.matrices(panels, "entry of x", "entry of xᵢ", title)
 
 # %%
@@ -534,7 +536,9 @@ plots.lines(shown, "inputs scaled by", "squared error, relative to saying 0", ti
 # to a fixed length) and adds its own output. Look at one layer at the last token. Without the prompt its MLP is handed the vector *before*; with the prompt, *after*. Change the MLP's first
 # weights $W$ so that they make of *before* what they made of *after*, by the smallest change that does it:
 #
-# $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2}, \qquad (W + \Delta W)\,\mathrm{before} = W\,\mathrm{after} \tag{3.6}$$
+# $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2} \tag{3.6}$$
+#
+# $$(W + \Delta W)\,\mathrm{before} = W\,\mathrm{after}$$
 
 # %% [markdown]
 # **By hand.** $W = (1, 2)$, before $(1, 0)$, after $(0, 1)$: $W(\mathrm{after} - \mathrm{before}) = 1$; $\Delta W = (1, 0)$; and $(2, 2) \cdot (1, 0) = 2 = W\,\mathrm{after}$.
