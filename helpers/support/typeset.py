@@ -10,6 +10,7 @@ CODE = re.compile(r"(`[^`]+`)")
 MARK = re.compile(
     r"(?<=[^\W\d_]|[>)'Σ\u0303])(?<![A-Za-z]{3})([_^])(\([^()]*\)|\{[^{}]*\}|[A-Za-z\d]+)"
 )  # o_t, ΔW_ICL; not zero_shot
+NAME = re.compile(r"(\b[a-z]{2,}(?:_[a-z]+)+\b)")  # of a function: gd_as_attention
 HYPHEN = re.compile(r"(?<![\w\]).])-(?=\d|inf\b)|(?<=\de)-(?=\d)")  # a minus sign in front of a number
 
 
@@ -36,7 +37,8 @@ def _code(part: str) -> str:
 
 def _formulas(part: str) -> str:
     """Real subscripts and superscripts, and one kind of minus sign."""
-    return MARK.sub(_raised, HYPHEN.sub("−", part))
+    parts = NAME.split(HYPHEN.sub("−", part))
+    return "".join(piece if NAME.fullmatch(piece) else MARK.sub(_raised, piece) for piece in parts)
 
 
 def _raised(found: re.Match) -> str:

@@ -87,6 +87,7 @@ def test_break_it_tells_a_crash_of_the_inputs_from_inputs_that_break_nothing():
             "η^(t−i) W_ICL x'_i F̃_ICL p_b²",
             "η<sup>t−i</sup> W<sub>ICL</sub> x'<sub>i</sub> F̃<sub>ICL</sub> p<sub>b</sub>²",
         ),
+        ("3.3 gd_as_attention: passed", "3.3 gd_as_attention: passed"),
         ("mse_loss < zero_shot", "mse_loss &lt; zero_shot"),
         ("from -0.5 to -inf, x-1", "from −0.5 to −inf, x-1"),
         ("`a_t - 1 < 2`", "<code style='padding: 0 2px'>a_t - 1 &lt; 2</code>"),
