@@ -67,6 +67,7 @@ SCRIPT = f"""
     for (const words of widget.querySelectorAll(".{SPOKEN}")) words.setAttribute("role", "status");
   }};
   const step = event => {{  // JupyterLab would take the arrows for its cells
+    if (event.target.matches?.(".{LIVE} select")) event.stopPropagation();
     const group = event.target.closest?.(".{LIVE} .widget-radio-box");
     const all = [...(group?.querySelectorAll("input") ?? [])];
     const by = {{ ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }}[event.key];

@@ -1,7 +1,7 @@
-// A JupyterLab extension without a build step: what a bundler would write around a plugin is the last three lines.
+// A JupyterLab extension without a build step: what a bundler would write around a plugin is the last two lines.
 (() => {
   const here = document.currentScript.src;
-  const NARROW = "(max-width: 600px)"; // a phone: there the contents would take half of the page
+  const narrow = window.matchMedia("(max-width: 760px)"); // a phone, or large letters
 
   function style() {
     const sheet = document.createElement("link");
@@ -10,12 +10,14 @@
     document.head.append(sheet);
   }
 
-  // Only where JupyterLab starts afresh: a layout that the reader left behind is theirs.
+  // A layout that the reader left behind is theirs; but beside the contents a narrow page has no room for the text.
   async function arrange(app) {
+    const fold = () => narrow.matches && app.shell.collapseLeft();
     await app.restored; // by then the file browser has come up
     const { fresh } = await app.shell.restored;
-    if (window.matchMedia(NARROW).matches) app.shell.collapseLeft();
-    else if (fresh) app.commands.execute("toc:show-panel");
+    if (fresh) await app.commands.execute("toc:show-panel");
+    fold();
+    narrow.addEventListener("change", fold);
   }
 
   const plugin = {
