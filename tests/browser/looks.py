@@ -33,6 +33,9 @@ CUT = """cells => cells.flatMap((cell, place) => {
     x.getBoundingClientRect().right > room && x.checkVisibility() && !x.closest(unseen) && !scrolls(x));
   return cut ? [`cell ${place}: ${cut.tagName} ${cut.className} ${cut.textContent.slice(0, 60)}`] : [];
 })"""
+TINY = """cells => cells.flatMap((cell, place) => [...cell.querySelectorAll('img[width]')]
+  .filter(x => x.checkVisibility() && x.offsetWidth < 0.6 * x.getAttribute('width'))
+  .map(x => `cell ${place}: ${x.offsetWidth} of ${x.getAttribute('width')} pixels`))"""
 SIDEWAYS = """() => ['html', '.jp-Notebook', '.jp-WindowedPanel-outer', '.jp-WindowedPanel-viewport']
   .flatMap(name => [...document.querySelectorAll(name)].map(x => [name, x.scrollWidth - x.clientWidth]))
   .filter(([name, extra]) => extra > 1)"""

@@ -12,7 +12,7 @@ from itertools import pairwise
 import nbformat
 import pytest
 from lab import STUDENT, Notebook, until
-from looks import CONTRAST, CUT, FAULTS, RULES, SIDEWAYS, accessible
+from looks import CONTRAST, CUT, FAULTS, RULES, SIDEWAYS, TINY, accessible
 
 from helpers.course import build
 from helpers.support import ROOT, boxes
@@ -52,6 +52,7 @@ def test_nothing_is_cut_and_the_page_does_not_scroll_sideways(opened, pixels):
     opened.width(pixels)
     assert opened.page.evaluate(SIDEWAYS) == []
     assert opened.all(CUT) == []
+    assert opened.all(TINY) == []
 
 
 def test_everybody_can_use_it_on_light_and_on_dark(opened):

@@ -166,6 +166,22 @@ def test_in_a_browser_a_search_finds_a_page_and_a_click_opens_a_solution(site, b
     assert solution.locator("pre").is_visible()
 
 
+def test_without_javascript_questions_widgets_and_findings_are_there(site, browser):
+    """Words and pictures need no script, not even a formula's text."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for notebook in pages.notebooks():
+        page.goto((site / f"{notebook.stem}.html").as_uri())
+        code = "\n".join(
+            cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"
+        )
+        still = len(re.findall(r"^(?:predict|leave_out|memory|microscope|valley)\(", code, re.M))
+        assert page.locator(".course-still:visible").count() == still, notebook
+        assert "model not found" not in page.inner_text("main")
+        assert all(image.is_visible() for image in page.locator("main .cell_output img").all())
+    context.close()
+
+
 def two_lines(error):
     assert len(str(error).splitlines()) == 2
     return str(error)
