@@ -252,9 +252,9 @@ memory(remember)
 # **By hand.** Four tokens, chunks of two. Every pair $i \le t$ must be counted once:
 
 # %%
-scores, place = (q @ k.T).tril()[:4, :4], torch.arange(4) // 2
-inside = scores.where((place[:, None] == place).tril(), torch.nan)
-through = scores.where(place[:, None] > place, torch.nan)
+products, place = (q @ k.T).tril()[:4, :4], torch.arange(4) // 2
+inside = products.where((place[:, None] == place).tril(), torch.nan)
+through = products.where(place[:, None] > place, torch.nan)
 panels = {"the table": inside.numpy(), "the state": through.numpy()}
 plots.matrices(panels, "key i", "query t", "Inside a chunk the table, before it the state", numbers=True)
 

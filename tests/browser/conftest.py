@@ -1,4 +1,7 @@
-"""One JupyterLab and one browser for all tests here; a page of its own for each."""
+"""One JupyterLab and one browser for all tests of a file; a page of its own for each.
+
+Not for the whole session: the book's tests have a browser of their own, and two can't be driven at a time.
+"""
 
 import os
 import shutil
@@ -25,7 +28,7 @@ def chromium():
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium):
     with sync_playwright() as play:
         flags = ["--no-first-run", *(f"--disable-{name}" for name in QUIET)]
@@ -34,7 +37,7 @@ def browser(chromium):
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     with make_lab(tmp_path_factory.mktemp("lab")) as server:
         yield server
