@@ -467,7 +467,8 @@ print("change on the unseen part:", formats.rounding((w - start) @ blind))
 
 # %% [markdown]
 # **Too high a rate.** Along each direction of the inputs a step multiplies the error by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
-# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step. Here, ten steps at one and a half times that rate:
+# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step.
+# Here, ten steps at one and a half times that rate:
 
 # %%
 limit = dual.largest_rate(pixels[train]).item()
