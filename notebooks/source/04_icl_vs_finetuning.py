@@ -544,24 +544,24 @@ predict(
 )
 
 # %% tags=["nbval-ignore-output", "hide-input"]
-panels = {}
+orders = {}
 for name in ("mr", "past"):
     _, prompted, trained = three(name)
     taus, still = metrics.rank_correlations(prompted, trained), inside.layers(name, "kendall untouched")
-    panels[name] = {
+    orders[name] = {
         "τ": band(taus["kendall"]),
         "null: not finetuned (recorded)": (still.mean(0), still.min(0), still.max(0)),
         "null: random map": band(taus["kendall random"]),
     }
-plots.by_layer(panels, "Kendall's τ", finding("order", "On mr, most of τ is there before any finetuning"))
+plots.by_layer(orders, "Kendall's τ", finding("order", "On mr, most of τ is there before any finetuning"))
 
 # %%
 reveal(
     "order",
     "more than half",
     "Means over the layers: {still:.2f} without finetuning, {measured:.2f} with it.",
-    still=panels["mr"]["null: not finetuned (recorded)"][0].mean(),
-    measured=panels["mr"]["τ"][0].mean(),
+    still=orders["mr"]["null: not finetuned (recorded)"][0].mean(),
+    measured=orders["mr"]["τ"][0].mean(),
 )
 
 # %% [markdown] tags=["after-order"]
