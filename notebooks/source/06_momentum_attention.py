@@ -285,17 +285,17 @@ for name, model in models.items():
 # controls of section 3.
 
 # %% tags=["hide-input"]
-rows, apart = momentum.LANGUAGE_STUDY.rows(), {}
+trained, gaps = momentum.LANGUAGE_STUDY.trained(), {}
 for name in ("η = 0.5", "η = 0.9", "η learned", "recency", "convolution"):
-    values = momentum.differences(rows, name)
-    apart[name] = (values, momentum.estimate(values))
+    values = momentum.differences(trained, name)
+    gaps[name] = (values, momentum.estimate(values))
 title = finding("effect", "A learned η helps, a learned recency bias as much; a fixed η hurts")
-plots.differences(apart, "test loss minus plain attention’s, seed by seed (nats a token)", title)
+plots.differences(gaps, "test loss minus plain attention’s, seed by seed (nats a token)", title)
 
 # %%
-gain = -apart["η learned"][1][0]
+gain = -gaps["η learned"][1][0]
 reveal("effect", "lower by more than 0.05 nats", "By {gain:.2f} nats. Now look at the control beside it.", gain=gain)
-mean, low, high = momentum.estimate(momentum.differences(rows, "η learned", "recency"))
+mean, low, high = momentum.estimate(momentum.differences(trained, "η learned", "recency"))
 print(f"η learned minus recency:\n{mean:+.3f} ({low:+.3f} to {high:+.3f}) nats")
 
 # %% [markdown] tags=["after-effect"]
@@ -308,7 +308,7 @@ print(f"η learned minus recency:\n{mean:+.3f} ({low:+.3f} to {high:+.3f}) nats"
 # </details>
 
 # %% tags=["hide-input"]
-etas = torch.tensor([row["result"]["etas"] for row in rows if row["cell"]["variant"] == "η learned"])
+etas = torch.tensor([row["result"]["etas"] for row in trained if row["cell"]["variant"] == "η learned"])
 largest = etas.max(2).values
 pd.DataFrame(
     {
@@ -326,7 +326,7 @@ pd.DataFrame(
 # %% tags=["hide-input"]
 bins, shown = [16, 32, 64, 128, 256], {}
 for name in ("η learned", "recency"):
-    mean, low, high = momentum.estimate(momentum.differences(rows, name, read=momentum.by_position))
+    mean, low, high = momentum.estimate(momentum.differences(trained, name, read=momentum.by_position))
     shown[name] = (torch.tensor(bins).numpy(), mean, low, high)
 title = finding("effect", "Both gain at every position in the text")
 plots.lines(shown, "tokens before, up to", "loss minus plain’s (nats a token)", title, log="x")
@@ -337,7 +337,7 @@ plots.lines(shown, "tokens before, up to", "loss minus plain’s (nats a token)"
 # %% tags=["hide-input"]
 lengths, losses = ("256", "512", "1024"), {}
 for name in ("plain", "η learned", "recency"):
-    found = momentum.measured(rows, name, lambda result: [result[length]["loss"] for length in lengths])
+    found = momentum.measured(trained, name, lambda result: [result[length]["loss"] for length in lengths])
     losses[name] = [f"{loss:.2f}" for loss in sum(found.values()) / len(found)]
 pd.DataFrame(losses, index=[f"{length} tokens" for length in lengths]).transpose()
 
