@@ -285,7 +285,7 @@ for name, model in models.items():
 # controls of section 3.
 
 # %% tags=["hide-input"]
-trained, gaps = momentum.LANGUAGE_STUDY.trained(), {}
+trained, gaps = momentum.LANGUAGE_STUDY.rows(), {}
 for name in ("η = 0.5", "η = 0.9", "η learned", "recency", "convolution"):
     values = momentum.differences(trained, name)
     gaps[name] = (values, momentum.estimate(values))
