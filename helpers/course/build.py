@@ -164,9 +164,9 @@ def kept_path(source: Path) -> Path:
     return findings.FOLDER / f"{source.stem[:2]}.json"
 
 
-def _write_kept(source: Path) -> None:
-    with cache.whole(kept_path(source)) as scratch:
-        scratch.write_text(kept_back.text(kept_of(source)), encoding="utf-8")
+def _write_kept(kept: kept_back.Kept, path: Path) -> None:
+    with cache.whole(path) as scratch:
+        scratch.write_text(kept_back.text(kept), encoding="utf-8")
 
 
 def pictures(made: NotebookNode) -> dict[Path, bytes]:
@@ -190,8 +190,9 @@ def text(made: NotebookNode) -> str:
 def main(names: list[str]) -> int:
     """Write the student's notebooks and execute the solved ones whose source starts with one of `names`."""
     for source in _some(names):
-        write(notebook(source, solved=False), STUDENT / f"{source.stem}.ipynb")
-        _write_kept(source)
+        page, kept = _both(source, solved=False)
+        write(identified(page), STUDENT / f"{source.stem}.ipynb")
+        _write_kept(kept, kept_path(source))
         start = time.perf_counter()
         executed = execute(notebook(source, solved=True))
         write(executed, SOLVED / f"{source.stem}.ipynb")

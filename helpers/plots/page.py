@@ -71,6 +71,11 @@ def page_bundle(figures: Figure | Sequence[Figure], title: Title, alt: str, dpi:
     return _bundle(*_images(figures, alt, dpi), title, alt)
 
 
+def frame(figures: Figure | Sequence[Figure], title: Title, alt: str) -> str:
+    """The card of a picture that moves, as html."""
+    return page_bundle(figures, title, alt, **FRAME)["text/html"]
+
+
 def show(figures: Figure | Sequence[Figure], title: Title, alt: str, into: DisplayHandle | None = None) -> None:
     """Display figures under their title, then close them; `into` is a `place()`, whose picture they take over.
 
@@ -103,13 +108,22 @@ def _images(figures: Figure | Sequence[Figure], alt: str, dpi: int) -> tuple[str
         alt,
         *(f"Panel {place} of {len(figures)}, described with the first." for place in range(2, len(figures) + 1)),
     ]
-    widths = [round(figure.get_figwidth() * PIXELS) for figure in figures]
-    images = (
-        f'<img alt="{html.escape(said)}" width="{width}" decoding="sync" style="max-width: 100%; vertical-align: top" '
-        f'src="data:image/png;base64,{base64.b64encode(png(figure, dpi)).decode()}">'
-        for figure, said, width in zip(figures, words, widths, strict=True)
-    )
+    widths = [_pixels(figure) for figure in figures]
+    images = (image(figure, said, dpi) for figure, said in zip(figures, words, strict=True))
     return "".join(images), _wide(widths)
+
+
+def image(figure: Figure, alt: str, dpi: int) -> str:
+    """A figure as an <img> of its size on the page, with its words."""
+    return (
+        f'<img alt="{html.escape(alt)}" width="{_pixels(figure)}" decoding="sync" '
+        f'style="max-width: 100%; vertical-align: top" '
+        f'src="data:image/png;base64,{base64.b64encode(png(figure, dpi)).decode()}">'
+    )
+
+
+def _pixels(figure: Figure) -> int:
+    return round(figure.get_figwidth() * PIXELS)
 
 
 def _wide(widths: list[int]) -> int:

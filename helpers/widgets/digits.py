@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from helpers import dual
-from helpers.plots.page import FRAME, PALETTE, in_style, page_bundle
+from helpers.plots.page import PALETTE, frame, in_style
 from helpers.support import CourseError
 from helpers.widgets import controls
 from helpers.widgets.live import still_or_live
@@ -294,7 +294,7 @@ class Ticks:
         result = Result(self.case, gone, steps)
         self.picture.draw(result)
         self.rows.value = rows(self.case, gone, steps)
-        self.image.value = page_bundle(self.picture.figures, result.title(), result.sentence(), **FRAME)["text/html"]
+        self.image.value = frame(self.picture.figures, result.title(), result.sentence())
         self.words.value = controls.said(result.sentence())
 
 
@@ -337,7 +337,7 @@ def leave_out(
         raise ValueError(f"without={without!r}: not all of them are shown.\nThose shown are {case.shown}.")
     picture, result = Picture(case), Result(case, without, steps)
     picture.draw(result)
-    card = page_bundle(picture.figures, result.title(), result.sentence(), **FRAME)["text/html"]
+    card = frame(picture.figures, result.title(), result.sentence())
     words = f"{case.listed(steps)}\n{result.sentence()}."
     still = f"{rows(case, without, steps)}{card}{controls.said(result.sentence())}"
     hint = HINT.format([side[0] for side in case.sides.values()])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from helpers.plots.page import FRAME, page_bundle
+from helpers.plots.page import frame
 from helpers.support.boxes import SMALL
 from helpers.support.jupyter import in_jupyter
 from helpers.widgets import controls
@@ -34,7 +34,7 @@ def still_or_live(page: Figure | str, alt: str, hint: str, live: Callable[[], "i
     if not in_jupyter():
         print(f"{alt}\n{hint}")
         return
-    still = page if isinstance(page, str) else page_bundle(page, "", alt, **FRAME)["text/html"]
+    still = page if isinstance(page, str) else frame(page, "", alt)
     place = display(_bundle(still, alt, hint), raw=True, display_id=True)
     try:
         widget = live().add_class(controls.LIVE)

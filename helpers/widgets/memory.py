@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from torch import Tensor
 
-from helpers.plots.page import FRAME, PALETTE, in_style, page_bundle
+from helpers.plots.page import PALETTE, frame, in_style
 from helpers.support import CourseError
 from helpers.widgets import controls
 from helpers.widgets.live import still_or_live
@@ -167,10 +167,10 @@ class Curves:
 class Sliders:
     """Width, pairs and draw, and the picture and letters that follow them."""
 
-    def __init__(self, remember: Remember, width: int, pairs: int) -> None:
+    def __init__(self, curves: Curves, width: int, pairs: int) -> None:
         import ipywidgets  # a page without it still shows the picture
 
-        self.curves = Curves(remember)
+        self.curves = curves
         self.width = controls.stops("width", WIDTHS, width)
         self.pairs = controls.stops("pairs written", PAIRS, pairs)
         self.seed = controls.slider("draw", 1, 1, DRAWS)
@@ -183,7 +183,7 @@ class Sliders:
     def redraw(self) -> None:
         """Picture, letters and words of what is chosen now."""
         recall, sentence = self.curves.draw(self.pairs.value, self.width.value, self.seed.value)
-        self.image.value = page_bundle(self.curves.figures, recall.title(), sentence, **FRAME)["text/html"]
+        self.image.value = frame(self.curves.figures, recall.title(), sentence)
         self.letters.value = recall.page()
         self.words.value = controls.said(sentence)
 
@@ -199,10 +199,10 @@ def memory(remember: Remember, width: int = WIDTH, pairs: int = COUNT) -> None:
             raise ValueError(f"{name}={value!r} is no place of this slider.\nIt has {', '.join(map(str, allowed))}.")
     curves = Curves(remember)
     recall, sentence = curves.draw(pairs, width, 1)
-    card = page_bundle(curves.figures, recall.title(), sentence, **FRAME)["text/html"]
+    card = frame(curves.figures, recall.title(), sentence)
     still_or_live(
         f"{card}{recall.page()}{controls.said(sentence)}",
         f"{sentence}.\n{recall.text()}",
         HINT,
-        lambda: Sliders(remember, width, pairs).box,
+        lambda: Sliders(curves, width, pairs).box,
     )

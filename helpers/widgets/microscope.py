@@ -1,13 +1,12 @@
 """The microscope: a head's attention to demonstrations, the ΔW that they make, and whether both do the same."""
 
-import base64
 import html
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from helpers.plots.page import CARD, PIXELS, SIGNED, STYLE, in_style, png
+from helpers.plots.page import CARD, SIGNED, STYLE, image, in_style
 from helpers.support.boxes import SMALL
 from helpers.widgets import controls
 from helpers.widgets.head import READINGS, Head, View, look, short
@@ -65,7 +64,7 @@ class Pictures:
             m, d = view.dw.shape
             most = short(view.dw.abs().max().item())
             alt = f"A map of ΔW, {m} value dimensions by {d} key dimensions. Its largest entry is {most} in size."
-            self.maps[view.count] = block(f"ΔW = Σ v ⊗ k, {view.shown()}", _image(self.matrix, alt), self.scale)
+            self.maps[view.count] = block(f"ΔW = Σ v ⊗ k, {view.shown()}", image(self.matrix, alt, DPI), self.scale)
         return self.maps[view.count]
 
     @in_style
@@ -77,19 +76,11 @@ class Pictures:
         self.axes.set(xlim=(-room, room), ylim=(-room, room), xlabel=f"ΔW q{unit}", ylabel=f"attention adds{unit}")
         alt = f"A dot for each of {len(view.by_weights)} value dimensions: ΔW q across, what attention adds upwards."
         below = f"<b>{html.escape(view.residual())}</b><br>A dot is a value dimension; on the line both are equal."
-        return block(f"ΔW q, and what {view.reading} attention adds", _image(self.effect, alt), below)
+        return block(f"ΔW q, and what {view.reading} attention adds", image(self.effect, alt, DPI), below)
 
 
 def _ticks(size: int) -> range:
     return range(size) if size < 12 else range(0, size, 16)
-
-
-def _image(figure: Figure, alt: str) -> str:
-    picture = base64.b64encode(png(figure, DPI)).decode()
-    return (
-        f'<img alt="{html.escape(alt)}" width="{round(figure.get_figwidth() * PIXELS)}" decoding="sync" '
-        f'style="max-width: 100%" src="data:image/png;base64,{picture}">'
-    )
 
 
 def block(heading: str, body: str, below: str = "") -> str:

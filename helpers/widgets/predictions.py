@@ -56,12 +56,11 @@ def _chosen(choose: str | int, options: list[str]) -> str:
 
 def _keep(key: str, chosen: str, reason: str = "") -> str:
     """Keep a choice, open what waited for it, and say what was done."""
-    before = _kept(key)
     if not progress.predict(key, chosen, reason):
         return "Not kept: `python -m helpers doctor` says why."
     findings.open_all(key)
     said = f"Kept: {chosen}." if chosen else "Skipped."
-    return f"{said} {LATE}" if before.get("seen") and chosen != before.get("chosen") else said
+    return f"{said} {LATE}" if _kept(key).get("later") == chosen else said
 
 
 def _kept(key: str) -> dict:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from helpers.plots.page import FRAME, PALETTE, in_style, page_bundle
+from helpers.plots.page import PALETTE, frame, in_style
 from helpers.widgets import controls
 from helpers.widgets.live import still_or_live
 
@@ -183,10 +183,10 @@ def _move(ball: tuple[Line2D, Line2D], points: Float[Tensor, "steps 2"], step: i
 class Sliders:
     """Rate, momentum and step, and the picture that follows them."""
 
-    def __init__(self, rate: float, eta: float | int, step: int) -> None:
+    def __init__(self, picture: Picture, rate: float, eta: float | int, step: int) -> None:
         import ipywidgets  # a page without it still shows the picture
 
-        self.picture = Picture()
+        self.picture = picture
         by = RATES[0].item()
         self.rate = controls.slider("rate", rate, by, RATES[-1].item(), by)
         self.rate.readout_format = ".3f"
@@ -204,7 +204,7 @@ class Sliders:
         """The picture and the words of what is chosen now."""
         choice = self.picture.draw(self.rate.value, self.eta.value, self.step.value)
         sentence = choice.sentence(self.step.value)
-        self.image.value = page_bundle(self.picture.figures, choice.title(), sentence, **FRAME)["text/html"]
+        self.image.value = frame(self.picture.figures, choice.title(), sentence)
         self.words.value = controls.said(sentence)
 
 
@@ -223,5 +223,5 @@ def valley(rate: float = RATE, eta: float | int = ETA, step: int = STEP) -> None
     picture = Picture()
     choice = picture.draw(rate, eta, step)
     words = choice.sentence(step)
-    card = page_bundle(picture.figures, choice.title(), words, **FRAME)["text/html"]
-    still_or_live(f"{card}{controls.said(words)}", f"{words}.", HINT, lambda: Sliders(rate, eta, step).box)
+    card = frame(picture.figures, choice.title(), words)
+    still_or_live(f"{card}{controls.said(words)}", f"{words}.", HINT, lambda: Sliders(picture, rate, eta, step).box)

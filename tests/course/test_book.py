@@ -1,6 +1,5 @@
 """The book, built once without a network: its pages, folds, links, equations, search, and what a browser shows."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,6 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup, NavigableString
 from no_network import refused, without_network
-from playwright.sync_api import sync_playwright
 
 from helpers.course import book
 from helpers.course.book import links, notebook_pages, pages
@@ -20,7 +18,6 @@ from helpers.support import ROOT, CourseError
 
 MENTION = re.compile(r"\(eq\. (\d\.\d+)\)")
 NO_PROSE = ["a", "h1", "h2", "h3", "pre", "code", "script", "title"]
-CHROMIUM = next(filter(None, map(shutil.which, (os.environ.get("CHROMIUM", "chromium"), "google-chrome"))), None)
 MAKE = "import sys; from pathlib import Path; from helpers.course import book; book.make(Path(sys.argv[1]))"
 SEEN = """async () => {
   if (window.MathJax) await MathJax.startup.promise;
@@ -128,14 +125,6 @@ def test_the_search_knows_a_word_of_notebook_03(site):
     names = re.search(r'"docnames":\[(.*?)\]', index)[1].replace('"', "").split(",")
     found = re.search(r'"microscop":(\d+|\[[\d,]+\])', index)[1]
     assert "03_meta_gradients" in {names[int(number)] for number in re.findall(r"\d+", found)}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
 
 
 @pytest.mark.browser

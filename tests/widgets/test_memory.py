@@ -9,7 +9,7 @@ import torch
 from helpers import widgets
 from helpers.support import CourseError
 from helpers.widgets import live
-from helpers.widgets.memory import DRAWS, PAIRS, Sliders
+from helpers.widgets.memory import DRAWS, PAIRS, Curves, Sliders
 
 
 def remember(count, width, seed=0):
@@ -39,7 +39,7 @@ def by_hand(count, width, seed):
 
 @pytest.mark.parametrize(("width", "pairs", "draw"), [(64, 96, 1), (16, 32, 3), (8, 48, 10)])
 def test_sliders_say_what_the_sum_over_pairs_gives(width, pairs, draw):
-    sliders = Sliders(remember, 64, 8)
+    sliders = Sliders(Curves(remember), 64, 8)
     for control, value in ((sliders.width, width), (sliders.pairs, pairs), (sliders.seed, draw)):
         assert control.description
         assert control.continuous_update
@@ -52,7 +52,7 @@ def test_sliders_say_what_the_sum_over_pairs_gives(width, pairs, draw):
 
 
 def test_the_curve_is_the_mean_over_the_draws_and_the_point_one_of_them():
-    curves = Sliders(remember, 16, 32).curves
+    curves = Sliders(Curves(remember), 16, 32).curves
     means = torch.tensor([by_hand(32, 16, seed) for seed in range(DRAWS)]).mean(0)
     (error, _, point), (share, _, _) = curves.lines
     here = PAIRS.index(32)
@@ -68,7 +68,8 @@ def test_what_the_page_writes_is_what_is_seen():
         letters = torch.randint(26, (count,), generator=torch.Generator().manual_seed(seed))
         return letters, torch.eye(26)[letters]
 
-    assert "96 of 96 letters come back. A reading is off by 0.00" in Sliders(at_right_angles, 64, 96).words.value
+    sliders = Sliders(Curves(at_right_angles), 64, 96)
+    assert "96 of 96 letters come back. A reading is off by 0.00" in sliders.words.value
 
 
 def test_without_a_kernel_there_are_picture_and_letters_and_in_a_terminal_the_words(monkeypatch, capsys):

@@ -53,7 +53,7 @@ def place(sliders, rate, eta, step):
 
 
 def test_the_words_are_what_torchs_descent_does():
-    sliders = Sliders(0.045, 0.8, 12)
+    sliders = Sliders(Picture(), 0.045, 0.8, 12)
     words, picture = place(sliders, 0.13, 0.4, 5)
     places, loss = torchs(0.13, 0.4, LONG)
     last_above = (loss > 0.01).nonzero().max().item()
@@ -75,11 +75,11 @@ def test_the_words_are_what_torchs_descent_does():
     ],
 )
 def test_every_kind_of_descent_has_its_word(rate, eta, verdict):
-    assert verdict in place(Sliders(0.045, 0.8, 12), rate, eta, 20)[0]
+    assert verdict in place(Sliders(Picture(), 0.045, 0.8, 12), rate, eta, 20)[0]
 
 
 def test_each_slider_moves_the_picture_and_play_moves_the_step():
-    sliders = Sliders(0.045, 0.8, 12)
+    sliders = Sliders(Picture(), 0.045, 0.8, 12)
     seen = {sliders.image.value}
     for control, value in ((sliders.rate, 0.09), (sliders.eta, 0.5), (sliders.step, 3)):
         assert control.description
