@@ -63,17 +63,12 @@ def png(figure: Figure, dpi: int) -> bytes:
     return written.getvalue()
 
 
-def page_bundle(figures: Figure | Sequence[Figure], title: Title, alt: str, dpi: int) -> dict[str, str]:
-    """Figures on a card that light and dark pages can show, untrusted ones too: title, pictures, words for both.
+def frame(figures: Figure | Sequence[Figure], title: Title, alt: str) -> str:
+    """The card of a picture that moves, as html for light and dark pages, untrusted ones too: title, pictures, words.
 
     Panels stand in a row, and below each other where a page is narrow.
     """
-    return _bundle(*_images(figures, alt, dpi), title, alt)
-
-
-def frame(figures: Figure | Sequence[Figure], title: Title, alt: str) -> str:
-    """The card of a picture that moves, as html."""
-    return page_bundle(figures, title, alt, **FRAME)["text/html"]
+    return _bundle(*_images(figures, alt, **FRAME), title, alt)["text/html"]
 
 
 def show(figures: Figure | Sequence[Figure], title: Title, alt: str, into: DisplayHandle | None = None) -> None:
@@ -117,7 +112,7 @@ def image(figure: Figure, alt: str, dpi: int) -> str:
     """A figure as an <img> of its size on the page, with its words."""
     return (
         f'<img alt="{html.escape(alt)}" width="{_pixels(figure)}" decoding="sync" '
-        f'style="max-width: 100%; vertical-align: top" '
+        'style="max-width: 100%; vertical-align: top" '
         f'src="data:image/png;base64,{base64.b64encode(png(figure, dpi)).decode()}">'
     )
 
