@@ -85,6 +85,16 @@ def is_pair(out: object, first: str, second: str) -> Claim:
     return Claim(says, f"Two results are asked for, `return {first}, {second}`; this returns {got}.")
 
 
+def is_choice(out: object, right: str, wrong: Mapping[str, str], name: str = "the answer") -> Claim:
+    """One of several answers by its letter or number; `wrong` has a sentence of its own for every other one."""
+    says = f"{name} is one of {', '.join(sorted([right, *wrong]))}"
+    chosen = str(out).strip().upper()
+    if isinstance(out, bool) or not isinstance(out, str | int) or chosen not in (right, *wrong):
+        return Claim(says, f"{name.capitalize()} must be one of {', '.join(sorted([right, *wrong]))}; this is {out!r}.")
+    broken = "" if chosen == right else f"Chosen: {chosen}."
+    return Claim(says, broken, wrong.get(chosen, ""), counts=True)
+
+
 def _kind(out: object, name: str) -> str:
     if out is None:
         return f"{name.capitalize()} is None: is the `return` missing?"

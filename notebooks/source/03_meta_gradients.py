@@ -318,7 +318,7 @@ pd.DataFrame(shares, ["scores below 0", "softmax weight on them"]).transpose()
 #
 # A token holds an example, $e_j = (x_j, y_j)$; the query's token is $(x, -W_0 x)$. A layer moves every token:
 #
-# $$e \leftarrow e + P \sum_{j \in \mathrm{demos}} (W_V e_j)\,(W_K e_j \cdot W_Q e) \tag{3.4}$$
+# $$e \leftarrow e + P \sum_{j \in \mathrm{demos}} (W_V e_j)\,(W_K e_j \cdot W_Q e) \tag{3.6}$$
 #
 # It is to leave $W_1 x$ in the query's last entries, up to the sign. (The check looks at nothing else; the course's own also leaves $x$ as it was, so that layers can be stacked.)
 
@@ -336,7 +336,7 @@ pd.DataFrame(shares, ["scores below 0", "softmax weight on them"]).transpose()
 
 # %% tags=["exercise"]
 def gd_as_attention(w0, lr):
-    """Weights of (eq. 3.4) for tokens (x, y). w0: [m d], lr → {"w_q", "w_k", "w_v", "p"}, each [d+m d+m]."""
+    """Weights of (eq. 3.6) for tokens (x, y). w0: [m d], lr → {"w_q", "w_k", "w_v", "p"}, each [d+m d+m]."""
     # BEGIN SOLUTION
     m, d = w0.shape
     looks = torch.zeros(d + m, d + m, dtype=w0.dtype)
@@ -376,7 +376,7 @@ print("change of the x part:", formats.rounding(moved[:4] - x))
 # How good can one step be? Task $b$ has examples $(x_{b,i}, y_{b,i})$, a query $x_b$ and its true answer $y_b$. A step of rate 1 from $W = 0$ predicts $p_b$, one of rate
 # lr predicts $\mathrm{lr}\, p_b$. Over all tasks the best rate is
 #
-# $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2} \tag{3.5}$$
+# $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2} \tag{3.7}$$
 #
 # $$p_b = \sum_i y_{b,i}\,(x_{b,i} \cdot x_b)$$
 #
@@ -389,7 +389,7 @@ print("change of the x part:", formats.rounding(moved[:4] - x))
 
 # %% tags=["exercise"]
 def best_step_size(inputs, targets, x, y):
-    """(eq. 3.5). inputs: [b n d], targets: [b n], x: [b d], y: [b] → float."""
+    """(eq. 3.7). inputs: [b n d], targets: [b n], x: [b d], y: [b] → float."""
     # BEGIN SOLUTION
     p = torch.einsum("bn,bnd,bd->b", targets, inputs, x)
     return ((y * p).sum() / (p * p).sum()).item()
@@ -536,7 +536,7 @@ plots.lines(shown, "inputs scaled by", "squared error, relative to saying 0", ti
 # to a fixed length) and adds its own output. Look at one layer at the last token. Without the prompt its MLP is handed the vector *before*; with the prompt, *after*. Change the MLP's first
 # weights $W$ so that they make of *before* what they made of *after*, by the smallest change that does it:
 #
-# $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2} \tag{3.6}$$
+# $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2} \tag{3.8}$$
 #
 # $$(W + \Delta W)\,\mathrm{before} = W\,\mathrm{after}$$
 
@@ -549,7 +549,7 @@ plots.lines(shown, "inputs scaled by", "squared error, relative to saying 0", ti
 
 # %% tags=["exercise"]
 def rank_one_patch(w, before, after):
-    """(eq. 3.6). w: [m d], before: [d], after: [d] → ΔW [m d]."""
+    """(eq. 3.8). w: [m d], before: [d], after: [d] → ΔW [m d]."""
     # BEGIN SOLUTION
     return torch.outer(w @ (after - before), before) / (before @ before)
     # END SOLUTION
@@ -665,8 +665,8 @@ patching.PATCHES.show_source()
 # %% [markdown]
 # ## 10 · What an equality shows
 #
-# Twice on this page a prompt became a weight update, exactly: (eq. 3.3) with relaxed attention, (eq. 3.6) without any relaxation. (eq. 3.3) writes a sum in two parts; (eq. 3.6), with its shifts,
-# solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (eq. 3.4) is another matter: there the update is the gradient of a loss on the
+# Twice on this page a prompt became a weight update, exactly: (eq. 3.3) with relaxed attention, (eq. 3.8) without any relaxation. (eq. 3.3) writes a sum in two parts; (eq. 3.8), with its shifts,
+# solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (eq. 3.6) is another matter: there the update is the gradient of a loss on the
 # demonstrations, and it serves every query. To show *that* for a GPT one has to measure. Notebook 04 begins: finetuning's own update of attention, and the prompt's, side by side.
 
 # %% [markdown]

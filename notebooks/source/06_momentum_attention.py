@@ -407,7 +407,7 @@ by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 # %% [markdown]
 # ## 6 · Momentum where the steps are
 #
-# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (eq. 3.4). Then a stack of layers is a descent, and the steps
+# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (eq. 3.6). Then a stack of layers is a descent, and the steps
 # are **layers**, not tokens. Momentum from step to step is a connection from layer to layer, *heavy ball*:
 #
 # $$e^{(l+1)} = \mathrm{layer}(e^{(l)}) + \beta\,(e^{(l)} - e^{(l-1)}) \tag{6.4}$$
@@ -641,8 +641,8 @@ plots.forest(gains, "change of accuracy, from the model not finetuned", title)
 # ## 9 · What we know
 #
 # **Proved** (and tested to rounding here): linear attention's three programs are one function (1.2–1.4). A linear layer trained by gradient descent is its first weights plus attention to its training set
-# (eq. 2.3), with momentum too (eq. 2.6). Relaxed attention over demonstrations is a weight update (eq. 3.3). One linear attention layer with the right weights is a gradient step (eq. 3.4); a stack of them with
-# one skip term is descent with momentum (eq. 6.4). For one query's next token, a prompt can be written as patches of weights and shifts (eq. 3.6). On the loss $-v^\top S k$, descent with
+# (eq. 2.3), with momentum too (eq. 2.6). Relaxed attention over demonstrations is a weight update (eq. 3.3). One linear attention layer with the right weights is a gradient step (eq. 3.6); a stack of them with
+# one skip term is descent with momentum (eq. 6.4). For one query's next token, a prompt can be written as patches of weights and shifts (eq. 3.8). On the loss $-v^\top S k$, descent with
 # momentum is linear attention with weights by age (eq. 6.5).
 
 # %% [markdown]

@@ -303,7 +303,7 @@ def test_the_two_parts_are_linear_attention_over_demonstrations_and_context():
 
 @pytest.mark.parametrize(("m", "d"), [(2, 3), (5, 2), (1, 1)])
 def test_a_patch_is_exact_of_rank_one_and_of_least_norm(m, d):
-    """(eq. 3.6): against the pseudo-inverse."""
+    """(eq. 3.8): against the pseudo-inverse."""
     w, _, _, before = draw(m=m, d=d)
     after = draw(m=m, d=d, seed=1)[3]
     dw = dual.rank_one_patch(w, before, after)

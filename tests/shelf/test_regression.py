@@ -46,7 +46,7 @@ def test_each_task_of_a_batch_is_attended_to_on_its_own():
 
 @pytest.mark.parametrize("m", [1, 3])
 def test_the_layer_is_one_gradient_step(m):
-    """(eq. 3.4): from any W₀: the query turns from −W₀x into −W₁x, demonstrations into (x, y − ΔW x), inputs stay."""
+    """(eq. 3.6): from any W₀: the query turns from −W₀x into −W₁x, demonstrations into (x, y − ΔW x), inputs stay."""
     w0, inputs, targets, x = draw((m, 4), (6, 4), (6, m), (4,))
     layer = regression.gd_as_attention(w0, 0.1)
     w1 = dual.gradient_step(w0, inputs, targets, 0.1)[1]
@@ -127,7 +127,7 @@ def after_one_step(lr, tasks):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_step_size_is_a_minimisers(seed):
-    """(eq. 3.5): against scipy's."""
+    """(eq. 3.7): against scipy's."""
     tasks = some_tasks(b=200, seed=seed)
     found = optimize.minimize_scalar(
         after_one_step, bounds=(0, 1), args=(tasks,), method="bounded", options={"xatol": 1e-9}

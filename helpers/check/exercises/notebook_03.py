@@ -145,7 +145,7 @@ def layer_mistakes(w0: Tensor, lr: float, inputs: Tensor, targets: Tensor, x: Te
 
 
 @exercise(
-    "3.3",
+    "3.5",
     module=regression,
     task="Write the four matrices with which one layer of linear attention takes one step of gradient descent.",
     equation="e ← e + P Σ_{j ∈ demos} (W_V e_j)(W_K e_j · W_Q e)",
@@ -209,7 +209,7 @@ def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mist
 
 
 @exercise(
-    "3.4",
+    "3.6",
     module=regression,
     task="Return the one learning rate with which a single step from W = 0 predicts best, over all tasks.",
     equation="lr* = Σ_b y_b p_b / Σ_b p_b², p_b = Σ_i t_{b,i} (x_{b,i} · x_b)",
@@ -259,7 +259,7 @@ def patch_mistakes(w: Tensor, before: Tensor, after: Tensor) -> Mistakes:
 
 
 @exercise(
-    "3.5",
+    "3.7",
     module=dual,
     may_use=("weight_update", "gradient_step"),
     task="Return the smallest change ΔW [m d] with which the weights make of `before` what they now make of `after`.",
