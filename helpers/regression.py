@@ -142,6 +142,12 @@ def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") 
     return lr, d * second * (1 - n * second * lr)
 
 
+def least_squares(problems: Problems) -> Float[Tensor, " b"]:
+    """w·x for the w that fits the demonstrations best; of several such w the shortest."""
+    w = torch.linalg.lstsq(problems.inputs, problems.targets[..., None]).solution[..., 0]
+    return (w * problems.x).sum(-1)
+
+
 def loss(predictions: Float[Tensor, " b"], problems: Problems) -> float:
     """Mean squared error of the queries."""
     return (predictions - problems.y).square().mean().item()
@@ -164,6 +170,7 @@ def learn(
     batch: int = 1024,
     lr: float = 0.01,
     inputs: Literal["gaussian", "uniform"] = "gaussian",
+    scale: float | Float[Tensor, " d"] = 1.0,
 ) -> Learned:
     """Train layers of linear self-attention, all four matrices free, on fresh problems at every step: Adam, one cycle.
 
@@ -177,7 +184,7 @@ def learn(
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, whole, pct_start=0.1)
 
     def loss_at(step: int) -> Float[Tensor, ""]:
-        problems = random_problems(batch, n, d, rng, inputs)
+        problems = random_problems(batch, n, d, rng, inputs, scale)
         return (predict(stack, problems) - problems.y).square().mean()
 
     clip = partial(nn.utils.clip_grad_norm_, weights, 1.0)
