@@ -15,7 +15,7 @@ import torch
 from helpers import attention, dual, gpt, icl, plots, regression, tasks
 from helpers.check import break_it, check, route
 from helpers.course import assets
-from helpers.experiments import one_step, patching
+from helpers.experiments import one_step, patching, preconditioning
 from helpers.gpt import patches
 from helpers.support import formats
 from helpers.widgets import finding, gpt_head, look, microscope, predict, reveal, toy_head
@@ -367,21 +367,25 @@ print("change of the x part:", formats.rounding(moved[:4] - x))
 # %% [markdown]
 # No relaxation, no approximation, no metaphor: these weights *are* a gradient step on a squared loss. But somebody chose them.
 #
-# ## 7 · Would training choose them?
+# ## 7 · Would training choose them? ★
 #
-# We give a layer of linear attention random weights, all four matrices free, and train it to do regression in context: each task has a teacher
-# $w$ of its own, ten examples $(x_i, w \cdot x_i)$ and one query, all in ten dimensions. Nothing in the tasks mentions gradients.
+# **Recall.** In (eq. 2.2), what are the errors of a step that starts at $W_0 = 0$?
 #
+# **Question.** Section 6 chose the weights by hand. Does training arrive there? A layer of linear attention starts with random weights, all four matrices
+# free. It is trained to do regression in context: each task has a teacher $w$ of its own, ten examples $(x_i, w \cdot x_i)$ without noise, and one query. All is in
+# ten dimensions; inputs and teachers are gaussian. Nothing in the tasks mentions gradients.
+
 # %% [markdown]
-# How good can one step be? Task $b$ has examples $(x_{b,i}, y_{b,i})$, a query $x_b$ and its true answer $y_b$. A step of rate 1 from $W = 0$ predicts $p_b$, one of rate
+# First: how good can one step be? Task $b$ has examples $(x_{b,i}, y_{b,i})$, a query $x_b$ and its true answer $y_b$. A step of rate 1 from $W_0 = 0$ predicts $p_b$, one of rate
 # lr predicts $\mathrm{lr}\, p_b$. Over all tasks the best rate is
 #
 # $$\mathrm{lr}^* = \frac{\sum_b y_b\, p_b}{\sum_b p_b^2} \tag{3.7}$$
 #
 # $$p_b = \sum_i y_{b,i}\,(x_{b,i} \cdot x_b)$$
 #
-# (Where papers take the mean over $n$ examples as the loss, their rate is $n \cdot \mathrm{lr}$.) Inputs and teachers are gaussian; then theory gives
-# $\mathrm{lr} = 1/(n+d+1)$ and loss $d(d+1)/(n+d+1)$: 0.048 and 5.24.
+# **By hand.** Two tasks: $p = 2$, $y = 1$ and $p = 1$, $y = 1$. Then $\mathrm{lr}^* = (2 + 1)/(4 + 1) = 0.6$: the step predicts 1.2 and 0.6.
+#
+# (Where papers take the mean over $n$ examples as the loss, their rate is $n \cdot \mathrm{lr}$.)
 
 # %% [markdown]
 # {exercise:best_step_size}
@@ -403,49 +407,77 @@ check(best_step_size)
 # {solution:best_step_size}
 
 # %% [markdown]
-# Now we train. The rate of one step, best for these tasks, is the mark.
+# Three marks to compare with: saying 0 to every query; the best single step; and *least squares*, the $w$ that fits the examples best. For gaussian inputs theory gives
+# $\mathrm{lr} = 1/(n+d+1)$ and the loss $d(d+1)/(n+d+1)$ for the step.
+
+# %%
+test = regression.random_problems(100_000, 10, 10, seed=10**6)
+lr = regression.best_step_size(test.inputs, test.targets, test.x, test.y)
+step = regression.gd_as_attention(torch.zeros(1, 10), lr)
+marks = {"saying 0": 0 * test.y, "best single step": regression.predict([step], test)}
+marks["least squares"] = regression.least_squares(test)
+for name, predictions in marks.items():
+    print(f"{name:17} loss {regression.loss(predictions, test):6.3f}")
+print("in theory: rate {:.4f}, loss {:.3f}; measured rate {:.4f}".format(*regression.theory(10, 10), lr))
+one_task = test.inputs[0].double(), test.targets[0, :, None].double()
+step_errors = dual.gradient_step(torch.zeros(1, 10, dtype=torch.float64), *one_task, lr)[0]
+print("errors of the step minus lr · y:", formats.rounding(step_errors - lr * one_task[1]))
+
+# %% [markdown]
+# Ten examples without noise fix the ten numbers of $w$: least squares is exact. The single step is far from that. At $W_0 = 0$ every prediction is 0, so its errors are the
+# targets themselves, $\mathrm{lr}\,y_i$. It adds up $y_i\,(x_i \cdot x)$, and corrects nothing.
 
 # %%
 predict(
     "trained",
-    "Ten examples, ten dimensions. How will the trained layer's loss compare with the best single step's?",
-    ["clearly lower", "the same", "clearly higher"],
+    "Where does the trained layer's loss end, on fresh tasks?",
+    [
+        "near least squares: it learns to solve the tasks",
+        "halfway: better than any single step, short of least squares",
+        "at the best single step",
+        "above the best single step: from a random start training falls short of it",
+    ],
 )
 
 # %% tags=["nbval-ignore-output"]
 learned = regression.learn(n=10, d=10, seed=0)
-test = regression.random_problems(100_000, 10, 10, seed=10**6)
-lr = regression.best_step_size(test.inputs, test.targets, test.x, test.y)
-step = regression.gd_as_attention(torch.zeros(1, 10), lr)
-said = {"learned layer": regression.predict(learned.layers, test), "best single step": regression.predict([step], test)}
-for name, predictions in said.items():
-    print(f"{name:16} loss {regression.loss(predictions, test):.3f}")
-print(f"zero, always     loss {test.y.square().mean():.3f}")
-print(f"correlation of their predictions {torch.corrcoef(torch.stack(list(said.values())))[0, 1]:.4f}")
+answered = regression.predict(learned.layers, test)
+trained_loss, step_loss = (regression.loss(each, test) for each in (answered, marks["best single step"]))
+together = torch.corrcoef(torch.stack([answered, marks["best single step"]]))[0, 1].item()
+print(f"learned layer: loss {trained_loss:.3f}, {trained_loss / step_loss:.4f} of the best single step's")
+print(f"correlation of their predictions {together:.4f}")
 
 # %% tags=["nbval-ignore-output", "hide-input"]
-passed = torch.arange(2000)[::40]
-best = regression.theory(10, 10)[1]
-curve = {"learned layer": ((passed + 1).numpy(), learned.losses.reshape(-1, 40).mean(1).numpy())}
-curve["best single step"] = (torch.tensor([1, 2000]).numpy(), torch.tensor([best, best]).numpy())
-title = finding("trained", "The loss falls to that of the best single step, and stays there")
+curve, ends = {}, torch.tensor([1, 2000]).numpy()
+curve["learned layer"] = (torch.arange(1, 2001, 40).numpy(), learned.losses.reshape(-1, 40).mean(1).numpy())
+for name, predictions in marks.items():
+    curve[name] = (ends, torch.full((2,), regression.loss(predictions, test)).numpy())
+title = finding("trained", "The loss falls to that of the best single step, and stays: least squares is far below")
 plots.lines(curve, "training step", "squared error of the query", title)
 
+# %% [markdown] tags=["after-trained"]
+# An equal loss does not yet say that the layer *does* the same. What does it make of $x$ before it meets the examples? A gradient step multiplies by its rate: the matrix is $\mathrm{lr} \cdot I$.
+
 # %% tags=["nbval-ignore-output", "hide-input"]
-learned_eta = 10 * regression.step_matrix(learned.layers[0])
-panels = {"learned": learned_eta.numpy(), "theory": (10 * regression.theory(10, 10)[0] * torch.eye(10)).numpy()}
-title = finding("trained", "What is done to x before it meets the examples: a multiple of the identity")
+rates = regression.step_matrix(learned.layers[0])
+panels = {"learned": (10 * rates).numpy(), "theory": (10 * regression.theory(10, 10)[0] * torch.eye(10)).numpy()}
+title = finding("trained", "What is done to x before it meets the examples, times n: the rate in each direction")
 plots.matrices(panels, "entry of x", "entry of xᵢ", title)
+off = (rates - rates.diag().diag()).abs().max() / rates.diag().mean()
+print(f"mean of the diagonal ÷ theory's rate: {rates.diag().mean() / regression.theory(10, 10)[0]:.3f}")
+print(f"largest entry off the diagonal ÷ that mean: {off:.3f}")
 
 # %%
 reveal(
     "trained",
-    "the same",
-    "Where no direction of the inputs is special, one such layer does no better than the best step.",
+    "at the best single step",
+    "{ratio:.4f} of its loss, and the predictions correlate at {together:.4f}.",
+    ratio=trained_loss / step_loss,
+    together=together,
 )
 
 # %% [markdown] tags=["after-trained"]
-# *Trained layers beside the best single step, six seeds each: the worst seed, or lowest–highest. $\eta = n \cdot \mathrm{lr}$; off the diagonal: the largest entry.*
+# *Recorded: trained layers and the best single step, six seeds each: the worst seed, or lowest–highest. $\eta = n \cdot \mathrm{lr}$; off the diagonal: the largest entry.*
 #
 # {result:one step}
 
@@ -453,35 +485,37 @@ reveal(
 one_step.ONE_STEP.show_source()
 
 # %% [markdown] tags=["after-trained"]
-# **What you should see.** The curve comes down to the level of the best single step and stays; the learned matrix is a multiple of the identity, with the theoretical rate. Mahankali
-# et al. (2023) proved that for one layer of linear attention and gaussian inputs the gradient step is the optimum.
+# **What you should see.** The loss comes down to the best single step's and stays there, about half of what saying 0 costs. The matrix is a multiple of the identity, with the
+# rate of (eq. 3.7). That no training could do better is a theorem: for one layer of linear attention and inputs drawn from a standard gaussian, the best weights are one gradient step
+# (Mahankali et al. 2023).
 
 # %%
 predict(
     "sentence-03",
     "Which sentence do sections 6 and 7 allow?",
     [
-        "GPTs learn in context by gradient descent",
-        "a linear attention layer can learn to do one gradient step in context",
-        "attention and gradient descent are the same",
+        "The layer has learned to fit a line to its examples, as least squares does",
+        "Layer and step have the same loss; whether they compute the same, nobody can say",
+        "Trained on such tasks, this layer computes one gradient step from zero",
+        "A transformer that is trained to learn in context learns gradient descent",
     ],
 )
 
 # %%
 reveal(
     "sentence-03",
-    "a linear attention layer can learn to do one gradient step in context",
-    "What a GPT does, they do not touch.",
+    "Trained on such tasks, this layer computes one gradient step from zero",
+    "Matrix and predictions agree, not only the loss. It fits nothing: least squares would, at loss 0. And one linear layer is no transformer.",
 )
 
 # %% [markdown] tags=["conclusion", "after-sentence-03"]
-# **What you may conclude.** There *are* transformers that do in-context learning by gradient descent, and training finds them.
+# **What you may conclude.** Training can find the gradient step. On these tasks one layer of linear attention, started at random, came to compute the best single step from $W_0 = 0$.
 #
-# **What you may not:** that yours is
-# one. This layer has no softmax, no MLP, tokens made of pairs, and saw nothing but regression. (Shen et al. 2023 make that objection to the whole line of work.)
+# **What you may not:** that it found gradient *descent*. One step from zero correlates targets with inputs and never looks at what is left to explain. Nor anything about a GPT: this
+# layer has no softmax and no MLP, its tokens are pairs, and it saw nothing but regression. (Shen et al. 2023 make that objection to the whole line of work.)
 
 # %% [markdown]
-# **On purpose: inputs that teach nothing.**
+# **On purpose: inputs that teach nothing.** Is there a best rate?
 
 # %%
 try:
@@ -490,43 +524,163 @@ except ValueError as error:
     print(textwrap.fill(str(error), 44))
 
 # %% [markdown]
-# ## 8 · Optional: three ways to go on
+# ## 8 · Further than one step
 #
-# <details><summary>Outside its training distribution</summary>
+# *Optional.* **Question.** One layer is one step. What do several layers make, chosen by us or by training? And is it always a *gradient* step that training finds?
 #
-# Scale all inputs by $s$. For $s > 1$ a gradient step with a fixed rate overshoots: its update grows as $s^2$. A layer that *is* that step must fail in the same way. The
-# cell below shows both.
-#
-# </details>
-#
-# <details><summary>Two layers against two steps (recorded)</summary>
-#
-# GD++ also moves every input, $x \leftarrow x - \gamma \sum_j x_j (x_j \cdot x)$.
-#
-# *Loss on fresh tasks, uniform inputs, $n = d = 10$; five learned seeds.*
-#
-# {result:layers}
-#
-# </details>
+# **Several layers.** Section 6's layer leaves $y_j - \Delta W x_j$ in the demonstrations' last entries. So the next layer sees what is left to explain: from the second layer on, errors are
+# real residuals. We stack it 1, 2, 4 and 8 times, all layers with one rate, tuned for each depth. (Inputs here are uniform in $(-1, 1)$, as in the recorded trainings below.)
 
-# %% [markdown]
-# <details><summary>Softmax as a normalised step (Ren and Liu 2023)</summary>
-#
-# $e^{k \cdot q} = \varphi(k) \cdot \varphi(q)$ for features $\varphi$ with infinitely many entries (all products of entries of $k$, scaled). So softmax attention is
-# $\big(\sum_i v_i \otimes \varphi(k_i)\big)\varphi(q)$, a step in feature space, *divided* by $\sum_i \varphi(k_i) \cdot \varphi(q)$. The division depends on the query: no single matrix does it.
-#
-# </details>
 
 # %% tags=["nbval-ignore-output"]
-scales = (0.5, 0.75, 1, 1.25, 1.5, 2)
-errors = {"learned layer": [], "the same single step": []}
-for scale in scales:
-    other = regression.random_problems(20_000, 10, 10, seed=7, scale=scale)
-    for name, layers in zip(errors, (learned.layers, [step]), strict=True):
-        errors[name].append(regression.loss(regression.predict(layers, other), other) / other.y.square().mean().item())
-shown = {name: (torch.tensor(scales).numpy(), torch.tensor(values).numpy()) for name, values in errors.items()}
-title = finding("trained", "Outside its training distribution the layer fails as the step does")
-plots.lines(shown, "inputs scaled by", "squared error, relative to saying 0", title)
+def stack(depth, rate):
+    return [regression.gd_as_attention(torch.zeros(1, 10), rate)] * depth
+
+
+some, fresh = (regression.random_problems(size, 10, 10, size, "uniform") for size in (8_000, 20_000))
+after_one = dual.gradient_step(torch.zeros(20_000, 1, 10), fresh.inputs, fresh.targets[..., None], 0.15)[1]
+to_explain = fresh.targets - (fresh.inputs @ after_one.mT)[..., 0]
+left = regression.attend(stack(1, 0.15)[0], fresh.demos, fresh.demos)[..., -1]
+print("last entries after one layer minus the residuals:", formats.rounding(left - to_explain))
+
+# %% tags=["nbval-ignore-output"]
+stacked, tried = {"saying 0": fresh.y.square().mean().item()}, [0.01 * percent for percent in range(11, 17)]
+for depth in (1, 2, 4, 8):
+    found_losses = {rate: regression.loss(regression.predict(stack(depth, rate), some), some) for rate in tried}
+    rate = min(found_losses, key=found_losses.get)
+    name = f"{depth} step{'s' * (depth > 1)} of rate {rate:.2f}"
+    stacked[name] = regression.loss(regression.predict(stack(depth, rate), fresh), fresh)
+stacked["least squares"] = regression.loss(regression.least_squares(fresh), fresh)
+bars = {name: (error,) for name, error in stacked.items()}
+plots.bars(bars, "squared error of the query", "Layers that are steps, stacked; one tuned rate a stack")
+
+# %% [markdown]
+# Each doubling of the depth removes about a quarter of the error that was left. Two layers with a rate *each* do better than two with one rate: {result:two tuned steps} (recorded).
+#
+# Now two layers are *trained*, all eight matrices free.
+
+# %%
+predict(
+    "two-layers",
+    "Two trained layers, against two gradient steps with the best two rates: what is their loss?",
+    [
+        "the same, as with one layer",
+        "higher: two layers are harder to train",
+        "clearly lower, but far from 0",
+        "near 0: two layers are enough for least squares",
+    ],
+)
+
+# %% tags=["hide-input"]
+kept_layers, recorded = one_step.LAYERS.frame(), {"saying 0": (10 / 3,)}
+ways = {"steps": "{} tuned step{}", "learned": "{} trained layer{}, 5 seeds", "GD++": "{} layer{} of GD++, tuned"}
+for (layers, way), group in kept_layers.groupby(["layers", "way"]):
+    if (layers, way) != (1, "GD++"):  # moving the inputs is of use only to a layer above
+        recorded[ways[way].format(layers, "s" * (layers > 1))] = (group.loss.mean(),)
+recorded["least squares"] = (0.0,)
+title = finding("two-layers", "Two trained layers reach what GD++ reaches, not what two gradient steps do")
+plots.bars(recorded, "squared error of the query (recorded)", title)
+one_step.LAYERS.show_source()
+
+# %%
+reveal(
+    "two-layers",
+    "clearly lower, but far from 0",
+    "Two such layers can do more than two gradient steps, and training finds it.",
+)
+
+# %% [markdown] tags=["after-two-layers"]
+# **What do they do instead?** Von Oswald and colleagues call it GD++. The first layer makes a gradient step *and* moves every input, the query's too:
+#
+# $$x \leftarrow x - \gamma \sum_j x_j\,(x_j \cdot x)$$
+#
+# That shrinks the directions in which the examples are long. What is left is closer to equal in all directions, so that one large second step serves all of them. Tuned
+# by hand, GD++ has three numbers; here they are beside what training found.
+#
+# *Two layers: rates, γ, and how their predictions on 100,000 fresh tasks correlate with those of the tuned GD++ and of two tuned steps.*
+#
+# {result:two layers}
+
+# %% tags=["hide-input"]
+preconditioning.TWO_LAYERS.show_source()
+
+# %% [markdown]
+# **Unequal inputs.** So far no direction of the inputs was special. Now the entries of every input have standard deviations that fall from 1 to 0.2. One layer is trained, as in section 7. It predicts
+# $\sum_i y_i\, x_i \cdot (A x)$, and a gradient step of one rate is $A = \mathrm{lr} \cdot I$.
+
+# %%
+predict(
+    "unequal",
+    "Which rate does the trained layer give to the smallest direction, compared with the largest?",
+    ["the same: it learns a gradient step again", "a smaller one: small entries tell less", "a larger one"],
+)
+
+# %% tags=["hide-input"]
+trained_rows, widths = preconditioning.PRECONDITIONED.frame(), preconditioning.scales()
+found_rates = torch.tensor([torch.tensor(matrix).diag().tolist() for matrix in trained_rows.matrix])
+across = {"best single rate": torch.full((10,), trained_rows.lr[0]), "theory": preconditioning.best_rates(10, widths)}
+across = {name: (widths.numpy(), values.numpy()) for name, values in across.items()}
+spread = (found_rates.mean(0), found_rates.amin(0), found_rates.amax(0))
+across["learned, 5 seeds"] = (widths.numpy(), *(part.numpy() for part in spread))
+title = finding("unequal", "Trained on unequal inputs, the layer takes larger rates in smaller directions")
+plots.lines(across, "standard deviation of the entry", "rate in that direction", title)
+preconditioning.PRECONDITIONED.show_source()
+
+# %%
+times = (found_rates[:, -1] / found_rates[:, 0]).mean().item()
+reveal("unequal", "a larger one", "{times:.1f} times as large, mean of five trained layers.", times=times)
+
+# %% [markdown] tags=["after-unequal"]
+# The best step for such inputs has a matrix in the place of its rate, a **preconditioner**: $W_1 = \sum_i y_i \otimes (A^\top x_i)$. For gaussian inputs with
+# standard deviations $s_j$ theory gives it (Ahn et al. 2023):
+#
+# $$A_{jj} = \frac{1}{(n + 1)\, s_j^2 + \sum_k s_k^2}$$
+#
+# With all $s_j = 1$ that is $1/(n+d+1)$, the rate of section 7. So there the gradient step won because no direction was special.
+#
+# *Recorded: squared error on 200,000 fresh tasks; the learned layer: lowest–highest of five seeds.*
+#
+# {result:unequal inputs}
+
+# %% [markdown] tags=["after-unequal"]
+# This $A$ lies in the weights: it holds what training saw of *all* tasks. What GD++ does to the inputs is computed anew, from the examples in the context.
+#
+# **Larger inputs.** The layer of section 7 is one step with a fixed rate. Scale all inputs of its tasks by $s$: a step's prediction grows as $s^3$, the true answer as $s$.
+# For large $s$ the step overshoots. If the layer is that step, it must fail with it.
+
+# %% tags=["nbval-ignore-output"]
+factors, relative = (0.5, 0.75, 1, 1.25, 1.5, 2), {"learned layer": [], "best single step": [], "least squares": []}
+for factor in factors:
+    other = regression.random_problems(20_000, 10, 10, seed=7, scale=factor)
+    said = [regression.predict(layers, other) for layers in (learned.layers, [step])]
+    for name, predictions in zip(relative, [*said, regression.least_squares(other)], strict=True):
+        relative[name].append(regression.loss(predictions, other) / other.y.square().mean().item())
+pd.DataFrame(relative, pd.Index(factors, name="inputs scaled by")).round(3)
+
+# %% tags=["nbval-ignore-output", "hide-input"]
+outside = {name: relative[name] for name in ("learned layer", "least squares")} | {"saying 0": [1.0] * len(factors)}
+outside = {name: (torch.tensor(factors).numpy(), torch.tensor(values).numpy()) for name, values in outside.items()}
+title = finding("trained", "Inputs larger than in training: the layer soon does worse than saying 0")
+plots.lines(outside, "inputs scaled by", "squared error, relative to saying 0", title)
+ratios = [layer / single for layer, single in zip(relative["learned layer"], relative["best single step"], strict=True)]
+print(f"learned layer ÷ best single step: {min(ratios):.3f} to {max(ratios):.3f}")
+
+# %% [markdown] tags=["after-unequal"]
+# The layer's error is the step's at every scale. An algorithm for regression would not mind the scale: least squares doesn't.
+
+# %% [markdown] tags=["conclusion", "after-unequal"]
+# **What you may conclude.** Training finds what is best for its layers *and its tasks*: one rate where all directions are alike, a preconditioner where they are not, moved inputs where a second
+# layer can use them. The plain gradient step is one special case of this. One step learned at one scale is no general method either.
+#
+# **What you may not:** that more layers always learn GD++ (two were trained), or that a transformer's layers do any of this: softmax, MLPs and text are still missing.
+
+# %% [markdown]
+# <details><summary>Softmax as a step in a feature space (Ren and Liu 2023)</summary>
+#
+# $e^{k \cdot q} = \varphi(k) \cdot \varphi(q)$ for features $\varphi$ with infinitely many entries. So softmax attention is $\big(\sum_i v_i \otimes \varphi(k_i)\big)\varphi(q)$,
+# a sum of outer products as in (eq. 3.2), divided by $\sum_i \varphi(k_i) \cdot \varphi(q)$. The divisor depends on the query; no fixed matrix does that.
+#
+# </details>
 
 # %% [markdown]
 # ## 9 · The prompt as a patch
