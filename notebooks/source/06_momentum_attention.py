@@ -393,8 +393,8 @@ pd.DataFrame(losses, index=[f"{length} tokens" for length in lengths]).transpose
 #
 # - **A**: Two things differ between the models: the momentum and the rate.
 # - **B**: What was looked at to choose is looked at again to judge.
-# - **C**: Differences that share a training are counted as if each came from a training of its own.
-# - **D**: The two models of a seed read the same batches, so their losses may not be subtracted.
+# - **C**: The two models of a seed read the same batches, so their losses may not be subtracted.
+# - **D**: Differences that share a training are counted as if each came from a training of its own.
 # - **E**: The bootstrap needs values that are normally distributed, and losses are not.
 #
 # {exercise:flaw_of_the_interval}
@@ -404,7 +404,7 @@ pd.DataFrame(losses, index=[f"{length} tokens" for length in lengths]).transpose
 def flaw_of_the_interval():
     """→ (line number, letter of the reason), such as (1, "A")."""
     # BEGIN SOLUTION
-    return 5, "C"
+    return 5, "D"
     # END SOLUTION
 
 

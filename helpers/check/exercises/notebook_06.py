@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers import attention, dual, regression
+from helpers.check import seeds
 from helpers.check.claims import EXACT, Claim, Mistakes, close, equals, holds, is_number, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_01 import draw, masked, softmax_mistakes
@@ -308,14 +309,14 @@ def wrong_factors(n: int, lr: float, beta: float) -> dict[str, float]:
     hints=(
         "Two weights are needed at each step: today's w_t, and w_(t−1). Both are zeros [d] at first.",
         "The gradient step is that of exercise 2.2 with one output: errors y_i − w·x_i, each times its x_i, summed.",
-        "`lr * (targets - inputs @ w) @ inputs` is the step down; add it and β times the last move to w. Return w·x.",
+        "The step down is lr times the errors [n] times `inputs`; add it, and β times the last move, to w. Return w·x.",
     ),
     passed="Momentum where the steps are: every layer goes on as the last one moved.",
 )
 def heavy_ball_layers(attempt: Attempt) -> Iterator[Claim]:
     cases = (5, 3, 0.1, 0.7, 4), (4, 2, 0.05, 0.6, 3), (1, 3, 0.2, 0.9, 2), (5, 2, 0.1, 0.0, 3), (3, 4, 0.1, 0.6, 1)
     for seed, (n, d, lr, beta, layers) in enumerate(cases):
-        drawn = regression.random_problems(1, n, d, seed, dtype=torch.float64)
+        drawn = regression.random_problems(1, n, d, seeds.generator(seed), dtype=torch.float64)
         given = drawn.inputs[0], drawn.targets[0], drawn.x[0], lr, beta, layers
         out = attempt(*given)
         weights = getattr(out, "shape", None) == (d,)
