@@ -8,6 +8,7 @@
 
 # %%
 import textwrap
+from functools import partial
 
 import pandas as pd
 import torch
@@ -24,7 +25,7 @@ from helpers.widgets import finding, gpt_head, look, microscope, predict, reveal
 route(here="03")
 
 # %% [markdown]
-# ## 1 · The same sum, written by reading
+# ## 1 · The same sum, written by reading ★
 #
 # **Recall.** In notebook 02, what stood in the place of values, keys and query?
 #
@@ -32,14 +33,13 @@ route(here="03")
 #
 # $$F_{\mathrm{ICL}}(q) = W_V [X'; X]^\top \, \mathrm{softmax}\!\left(\frac{[X'; X]\, W_K^\top q}{\sqrt d}\right) \tag{3.1}$$
 #
-# Dai et al. (2022) drop the softmax and the $\sqrt d$: **relaxed** attention. Then the sum over tokens may be pulled together, as in notebook 01, and what the
-# *demonstrations* put into it is a matrix:
+# Dai et al. (2022) drop the softmax and the $\sqrt d$: **relaxed** attention. The sum over tokens then splits, as in notebook 01. What the *demonstrations* put into it is a matrix:
 #
 # $$\Delta W_{\mathrm{ICL}} = \sum_i (W_V x'_i) \otimes (W_K x'_i) \tag{3.2}$$
 
 # %% [markdown]
-# Compare with (eq. 2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. What demonstrations make in this way the paper
-# calls **meta-gradients**: they play the gradient's part. (The function below returns their sum, a matrix.)
+# Compare with (eq. 2.1), $\sum_i e_i \otimes x_i$. Where gradient descent has an error signal, here stands a value, $W_V x'_i$. The paper calls what demonstrations write in this
+# way **meta-gradients**, because they stand in the gradient's place. (The function below returns their sum, a matrix.)
 #
 # **By hand.** One demonstration token $x' = (1, 2)$, $W_V = (3, 0)$, $W_K$ swaps the two entries. Value 3; key $(2, 1)$; $\Delta W = (6, 3)$. The query
 # $(1, -1)$ gets $6 - 3 = 3$ more than without the demonstration.
@@ -61,9 +61,9 @@ check(meta_gradient)
 # %% [markdown]
 # {solution:meta_gradient}
 #
-# ## 2 · Zero-shot, plus an update
+# ## 2 · Zero-shot, plus an update ★
 #
-# The query's own text makes a matrix by the same rule, from $X$. It is what attention has *without* demonstrations: $W_{\mathrm{ZSL}}$. So relaxed attention
+# The query's own text makes a matrix by the same rule, from $X$. That matrix is what attention has *without* demonstrations: $W_{\mathrm{ZSL}}$. So relaxed attention
 # over everything is
 #
 # $$\tilde F_{\mathrm{ICL}}(q) = \big(W_{\mathrm{ZSL}} + \Delta W_{\mathrm{ICL}}\big)\, q \tag{3.3}$$
@@ -101,7 +101,7 @@ print("update   ", update.numpy().round(2))
 print("sum minus relaxed attention:", formats.rounding(zero_shot + update - attended))
 
 # %% [markdown]
-# The same numbers as a picture. Six tokens of demonstrations write one matrix, two tokens of the query's own text another; both are put to the same $q$.
+# The same numbers as a picture. Six demonstration tokens write one matrix, two tokens of the query's own text another; both are put to the same $q$.
 
 # %% tags=["hide-input"]
 dw, w_zsl = (dual.meta_gradient(w_v, w_k, part).numpy() for part in (demos, context))
@@ -109,26 +109,31 @@ names = [f"x'{i}" for i in range(1, 7)], ["x1", "x2"]
 plots.icl_split(dw, w_zsl, query.numpy(), *names, "Relaxed attention: zero-shot, plus an update")
 
 # %% [markdown]
-# **Break it.** A shortcut: average the demonstrations first, make *one* outer product of the mean token, and count it $n$ times. Find demonstrations
-# for which that is wrong.
+# **Break it.** A colleague saves work: a token whose value the matrix answers already is not written again. On random tokens the result is right, whatever their number.
+# Find demonstrations for which it is wrong.
 
 
 # %%
-def of_the_mean(w_v, w_k, demos):
-    return len(demos) * dual.meta_gradient(w_v, w_k, demos.mean(0, keepdim=True))
+def written_once(w_v, w_k, demos):
+    dw = torch.zeros(len(w_v), len(w_k), dtype=demos.dtype)
+    for token in demos:
+        value, key = w_v @ token, w_k @ token
+        if not torch.allclose(dw @ key, value):
+            dw = dw + torch.outer(value, key)
+    return dw
 
 
 def counterexample():
-    """Inputs (w_v [m e], w_k [d e], demos [n e]) on which `of_the_mean` is wrong."""
+    """Inputs (w_v [m e], w_k [d e], demos [n e]) on which `written_once` is wrong."""
     # BEGIN SOLUTION
-    return torch.eye(2), torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # their mean is like neither
+    return torch.eye(2), torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])  # a key of length 1, twice
     # END SOLUTION
 
 
-break_it(of_the_mean, dual.meta_gradient, counterexample)
+break_it(written_once, dual.meta_gradient, counterexample)
 
 # %% [markdown]
-# A sum of outer products is not the outer product of a sum: *which* value came with *which* key is what $\Delta W$ keeps.
+# Relaxed attention adds a value to the matrix whatever the matrix says to its key already. Section 7 comes back to this.
 #
 # ## 3 · Watch it grow
 
@@ -164,7 +169,7 @@ reveal("rank", "3", "One more with every token, up to the smaller side of the ma
 # And a GPT turns its keys by their position: (eq. 3.2) then holds with the turned keys.
 
 # %% [markdown]
-# ## 4 · Two views of one computation
+# ## 4 · Two views of one computation ★
 #
 # The microscope shows both readings of one head at once: the prompt itself, tinted by the attention of the framed token (the sign is the colour); the matrix $\Delta W$ that the
 # demonstrations write; and a dot for every value dimension, with what $\Delta W$ does to the query across and what attention adds upwards. On the line both are equal.
@@ -187,7 +192,7 @@ for layer, head in ((14, 3), (17, 5), (27, 3)):
 microscope(heads)
 
 # %% [markdown]
-# All four heads at once, with all demonstrations, at the last token: how far attention is from $\Delta W q$, relaxed and with softmax, and where softmax looks.
+# All four heads at once, with all demonstrations, at the last token. How far is what attention adds from $\Delta W q$, relaxed and with softmax? Where does softmax look?
 
 # %% tags=["hide-input"]
 seen = {}
@@ -197,15 +202,17 @@ for name, head in heads.items():
     top = soft.weights.argsort(descending=True)[:2]
     weights = ", ".join(f"{head.tokens[i].strip()} {soft.weights[i]:.2f}" for i in top)
     apart = formats.rounding(torch.tensor(relaxed.difference, dtype=torch.float64))
-    seen[name] = (apart, f"{soft.cosine:.2f}".replace("-", "−"), weights)
-pd.DataFrame(seen, ["relaxed: difference", "softmax: cosine", "most softmax weight"]).transpose()
+    seen[name] = (apart, f"{soft.cosine:.2f}".replace("-", "−"), f"{soft.cosine**2:.2f}", weights)
+columns = ["relaxed: difference", "softmax: cosine", "its square", "most softmax weight"]
+pd.DataFrame(seen, columns).transpose()
 
 # %% [markdown]
 # **What you should see.** *Relaxed*: both readings agree to rounding, whatever head, query and number of demonstrations. *Softmax*: they part, and how far depends on
-# the head. Head 3 of layer 14, which looks at the arrows, does nearly what $\Delta W$ says; head 5 of layer 17, which looks at
-# past tenses, half of it (cosine 0.56); head 3 of layer 27 looks at the start token, and what it takes from the demonstrations points the other way.
+# the head. Head 3 of layer 14 looks at the arrows, and the two vectors point nearly the same way. Head 5 of layer 17 looks at
+# past tenses; the cosine is 0.56. That is less than half: stretched to the best length, $\Delta W q$ explains the *square* of the cosine, 0.31, of the other vector's squared length. Head 3 of
+# layer 27 looks at the start token. What it takes from the demonstrations points the other way.
 #
-# Weights that must sum to one are no product of a matrix with $q$: a further demonstration takes weight *away* from all others.
+# Softmax divides by a number that depends on $q$; no fixed matrix does that. So a further demonstration takes weight *away* from all others.
 
 # %% tags=["hide-input"]
 spectra, name = {}, "GPT, layer 17, head 5"
@@ -216,15 +223,20 @@ for count in (1, 2, 4, 6):
     label = f"{count} demonstration{'s' * (count > 1)}: rank {len(values)}"
     spectra[label] = (torch.arange(1, len(values) + 1).numpy(), values.numpy())
 plots.lines(
-    spectra, "singular value number", "size", f"The spectrum of ΔW ({name}) grows with every token read", log="y"
+    spectra, "singular value number", "size", f"With every token read, ΔW ({name}) gets one more direction", log="y"
 )
 
 # %% [markdown]
-# ## 5 · How close is the relaxation, in a real GPT?
+# The rank counts the tokens read, up to the width of a head, 64. Not every size grows: in section 3's table the last two tokens take the second singular value from 23.3 to 23.0.
+#
+# ## 5 · How close is the relaxation, in a real GPT? ★
 #
 # The paper argues with relaxed attention and measures a GPT with softmax. How far apart are the two? Three real prompts; at the last token of each,
-# every head's true output, and what the relaxed form makes of the *same* queries, keys and values. Two yardsticks: a head that does not look at
-# all (the plain mean of its values), and softmax to first order, $(1 + s_i - \bar s)/n$ with $s_i$ the scaled score: the relaxation that calculus would suggest.
+# every head's true output, and what other forms make of the *same* queries, keys and values ($s_i$: the scaled score, $\bar s$: its mean over the tokens):
+#
+# - *relaxed*: each value weighs $k_i \cdot q$; *negatives dropped*: the same, scores below 0 set to 0;
+# - *the mean*: each value weighs $1/n$, so the head does not look at all;
+# - *centred*: $(s_i - \bar s)/n$; *first order*: $(1 + s_i - \bar s)/n$, softmax for small scores. It is the sum of the mean and the centred form.
 
 # %%
 predict(
@@ -235,29 +247,29 @@ predict(
 
 
 # %%
-def outputs(model, text):
-    """Every head's output at the last token [layers heads d_head]: true, and three ways without softmax."""
-    read = gpt.heads(model, text)
+def outputs(read):
+    """Every head's output at the last token [layers heads d_head]: true, and without softmax."""
     raw = (read.q[:, :, -1:] @ read.k.mT).double()
     n, scaled = raw.shape[-1], raw / read.q.shape[-1] ** 0.5
-    weights = {"softmax": scaled.softmax(-1), "relaxed": raw, "mean": torch.full_like(raw, 1 / n)}
-    weights["first order"] = (1 + scaled - scaled.mean(-1, keepdim=True)) / n
-    weights["negatives dropped"] = raw.clamp(min=0)
-    below.append([(raw < 0).double().mean().item(), (weights["softmax"] * (raw < 0)).sum(-1).mean().item()])
+    centred = (scaled - scaled.mean(-1, keepdim=True)) / n
+    weights = {"softmax": scaled.softmax(-1), "relaxed": raw, "negatives dropped": raw.clamp(min=0)}
+    weights |= {"mean": torch.full_like(raw, 1 / n), "centred": centred, "first order": 1 / n + centred}
     return {way: (w @ read.v.double())[:, :, 0] for way, w in weights.items()}
 
 
 # %%
-below = []
-prompts, texts = ("past tenses", "film reviews", "which source"), [prompt + "go ->"]
+prompts, texts, questions = ("past tenses", "film reviews", "which source"), [prompt + "go ->"], ["go ->"]
 for name in ("mr", "source-letters"):
     task = tasks.load(name, shots=8, seed=0, queries=1)
-    texts.append(icl.build_prompt(task.template, [(d.text, d.label) for d in task.demos], task.queries[0].text))
-found = [outputs(model, text) for text in texts]
+    shown = [(demo.text, demo.label) for demo in task.demos]
+    texts.append(icl.build_prompt(task.template, shown, task.queries[0].text))
+    questions.append(icl.build_prompt(task.template, [], task.queries[0].text))
+reads = [gpt.heads(model, text) for text in texts]
+found = [outputs(read) for read in reads]
 
 # %%
 cosines = {}
-for way in ("relaxed", "negatives dropped", "first order", "mean"):
+for way in ("relaxed", "negatives dropped", "centred", "mean", "first order"):
     cosines[way] = torch.stack([torch.cosine_similarity(o["softmax"], o[way], dim=-1) for o in found])
 
 # %% tags=["hide-input"]
@@ -274,8 +286,13 @@ plots.lines(ordered, "heads, from the most like to the least (%)", "cosine with 
 
 # %% tags=["hide-input"]
 panels = {"relaxed, mean of 3 prompts": cosines["relaxed"].mean(0).T.numpy()}
-title = finding("relaxed", "Above layer 10 hardly any relaxed head points where the true one does (cosines)")
+title = finding(
+    "relaxed", "From layer 10 on about three in four relaxed heads point away from the true output (cosines)"
+)
 plots.matrices(panels, "layer", "head", title)
+late = (cosines["relaxed"][:, 10:] > 0).double().mean().item()
+print(f"cosine above 0 in layer 0: {(cosines['relaxed'][:, 0] > 0).double().mean():.0%} of the heads", end="; ")
+print(f"from layer 10 on: {late:.0%}")
 
 # %%
 reveal(
@@ -286,49 +303,400 @@ reveal(
 )
 
 # %% [markdown]
-# Besides the direction, two more numbers. How long is the relaxed output? And how many raw scores are negative; how much of its weight does softmax give to those tokens?
+# Besides the direction: how long is the relaxed output? How many raw scores are negative, and how much of its weight does softmax give to those tokens?
 
 # %%
-ratio = torch.stack([o["relaxed"].norm(dim=-1) / o["softmax"].norm(dim=-1) for o in found])
-low, middle, high = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
-print(f"relaxed ÷ true length: median {middle:,.0f}")
-print(f"in 90 % of the heads: {low:,.0f} to {high:,.0f}")
-shares = {kind: (f"{count:.0%}", f"{weight:.1%}") for kind, (count, weight) in zip(prompts, below, strict=True)}
-pd.DataFrame(shares, ["scores below 0", "softmax weight on them"]).transpose()
+facts = {}
+for kind, read, output in zip(prompts, reads, found, strict=True):
+    raw = (read.q[:, :, -1:] @ read.k.mT).double()
+    weight = ((raw / 8).softmax(-1) * (raw < 0)).sum(-1).mean().item()
+    longer = (output["relaxed"].norm(dim=-1) / output["softmax"].norm(dim=-1)).median().item()
+    facts[kind] = f"{longer:,.0f}", f"{8 * raw.shape[-1]:,}", f"{(raw < 0).double().mean():.0%}", f"{weight:.1%}"
+pd.DataFrame(facts, ["relaxed ÷ true length, median", "√d · n", "scores below 0", "softmax weight on them"])
 
 # %% [markdown] tags=["after-relaxed"]
-# **What you should see.** In layer 0 most heads agree. Further up the relaxed output points *away* from the true one more often than towards it; the plain mean, which
-# looks at nothing, comes closer. (That it is thousands of times longer is mostly the missing $\sqrt d$ and the missing division by $n$; the direction is what matters.)
+# **What you should see.** In layer 0 most heads agree. From layer 10 on the relaxed output points *away* from the true one far more often than towards it. The plain mean, which
+# looks at nothing, comes closer. (The relaxed output is thousands of times longer. The missing $\sqrt d$ and the missing division by $n$ make a good part of that; the direction is what matters.)
 #
-# Why? Softmax does not care if the same number is added to all scores; the relaxed form does. In this GPT three quarters of the raw scores are negative. Softmax gives those
-# tokens only a few per cent of its weight; the relaxed form *subtracts* their values. Set the negative scores to 0, and most of the likeness is back. (First order is closer
-# mainly because it contains the plain mean.)
+# Why? Softmax does not care if one number is added to all scores. The relaxed form does: it adds that number times the sum of all values. In this GPT 70 to 76 % of the raw
+# scores are negative. Softmax gives those tokens 6.6 to 9.1 % of its weight; the relaxed form *subtracts* their values.
 
-# %% [markdown] tags=["conclusion", "after-relaxed"]
-# **What you may conclude.** In this model (eq. 3.3) is no approximation of what the heads compute.
+# %% [markdown] tags=["after-relaxed"]
+# So two repairs suggest themselves. *Centring the scores* alone, still without the mean, lifts the median from −0.15 to +0.40; with the mean, which alone has 0.52, it is first order, 0.76.
+# *Dropping negative scores* gives 0.93. But then the weights are no longer linear in $q$, and there is no $\Delta W$.
 #
-# **What you may not:** that the paper's measurements are void (they are taken on
-# the true model, with softmax), nor that no other reading of softmax as a step exists: section 8 has one.
+# Centring keeps a $\Delta W$. Which one? Derive it, for small scores $s_i = k_i \cdot q / \sqrt d$:
+#
+# 1. Softmax to first order has the weights $w_i = (1 + s_i - \bar s)/n$.
+# 2. So the output is $\bar v + \frac1n \sum_i (s_i - \bar s)\, v_i$, with $\bar v$ the mean of the values.
+# 3. For any vector $c$ that is the same for all $i$: $\sum_i (s_i - \bar s)\, c = 0$.
+# 4. Therefore the output is $\bar v + \Delta W q$ with $\Delta W = \;?$ Your expression must not contain $q$.
 
 # %% [markdown]
-# ## 6 · A layer that is a gradient step
+# {exercise:first_order_update}
+
+
+# %% tags=["exercise"]
+def first_order_update(k, v):
+    """Step 4's ΔW. k: [n d], v: [n m] → [m d]."""
+    # Σ w_i v_i = v̄ + (1/n) Σ (s_i − s̄) v_i = v̄ + ΔW q
+    # BEGIN SOLUTION
+    n, d = k.shape
+    return (v - v.mean(0)).T @ k / (n * d**0.5)
+    # END SOLUTION
+
+
+# %%
+check(first_order_update)
+
+# %% [markdown]
+# {solution:first_order_update}
 #
-# So far a *likeness of form*. Now something sharp. Johannes von Oswald and colleagues (2022) chose the weights of one linear attention layer so
-# that it performs *the* gradient step of notebook 02, on a real loss, from examples in its context.
+# The values $v_i - \bar v$ stand where errors stand. They *are* errors: of somebody who answers $\bar v$ to every key. So first-order softmax is a gradient step (eq. 2.2) from
+# $W = 0$ on $\frac12 \sum_i \lVert \bar v + W k_i - v_i \rVert^2$, of rate $1/(n\sqrt d)$. Tested on the toy head's numbers; and how good is first order as scores shrink?
+
+# %%
+toy = heads["toy"]
+mean_value, n_tokens, width = toy.v.mean(0), *toy.k.shape
+step_from_mean = dual.gradient_step(torch.zeros(3, 4).double(), toy.k, toy.v - mean_value, 1 / (n_tokens * width**0.5))
+update_of_mean = (toy.v - mean_value).T @ toy.k / (n_tokens * width**0.5)
+print("gradient step minus the update:", formats.rounding(step_from_mean[1] - update_of_mean))
+for factor in (1, 0.1, 0.01):
+    shorter = factor * toy.q[-1]
+    exact = attention.softmax_attention(shorter.expand_as(toy.k), toy.k, toy.v)[-1]
+    print(f"query × {factor:<4}  first order off by {(mean_value + update_of_mean @ shorter - exact).norm():.1e}")
+
+# %% [markdown]
+# A tenth of the scores, a hundredth of the difference: the next term is quadratic. (This GPT's scores are not small, and there first order reaches 0.76 and not 1.)
+
+# %% [markdown] tags=["conclusion", "after-relaxed"]
+# **What you may conclude.** In this model (eq. 3.3) is no approximation of what the heads compute. A large part of its fault is the level of the scores, which softmax ignores.
 #
-# A token holds an example, $e_j = (x_j, y_j)$; the query's token is $(x, -W_0 x)$. A layer moves every token:
+# **What you may not:** that the paper's measurements are void (they are taken on
+# the true model, with softmax), nor that no other reading of softmax as a step exists: you have just derived one, and section 10 has another.
+
+# %% [markdown]
+# ## 6 · Softmax, exactly ★
+#
+# **Question.** Does the true head, with softmax, split into zero-shot and demonstrations at all? It does, and no approximation is needed. Softmax divides by a sum over all tokens, and that sum has two
+# parts: the demonstrations' $D$, and the query's own. Let $\alpha$ be the demonstrations' share of the softmax weight:
+#
+# $$\alpha = \frac{\sum_{i \in D} e^{s_i}}{\sum_{\mathrm{all}\ i} e^{s_i}} \qquad F_{\mathrm{ICL}}(q) = (1 - \alpha)\, F_{\mathrm{ZSL}}(q) + \alpha\, \mu_D(q) \tag{3.4}$$
+#
+# $F_{\mathrm{ZSL}}$ is softmax attention over the query's own tokens alone, $\mu_D$ over the demonstrations alone. (He et al. 2021 wrote it like this for learned prefixes.)
+#
+# **By hand.** One demonstration with score $\ln 3$ and value 8, one own token with score 0 and value 4. Weights ¾ and ¼, so $\alpha = ¾$; the output is $¼ \cdot 4 + ¾ \cdot 8 = 7$.
+
+# %% [markdown]
+# {exercise:softmax_decomposition}
+
+
+# %% tags=["exercise"]
+def softmax_decomposition(q, k, v, demos):
+    """(eq. 3.4). q: [d], k: [n d], v: [n m], demos: int, the first keys are theirs → (α, zero_shot [m], from_demos [m])."""
+    # BEGIN SOLUTION
+    scores = k @ q / len(q) ** 0.5
+    alpha = scores.softmax(0)[:demos].sum()
+    return alpha, scores[demos:].softmax(0) @ v[demos:], scores[:demos].softmax(0) @ v[:demos]
+    # END SOLUTION
+
+
+# %%
+check(softmax_decomposition)
+
+# %% [markdown]
+# {solution:softmax_decomposition}
+#
+# The microscope's four heads, softmax on. (The start token stands before the demonstrations, but it is there without them, too: it counts as the query's own.)
+
+# %%
+split = {}
+for name, head in heads.items():
+    end = list(head.queries.values())[-1] + 1
+    shown = [i for demo in head.demos for i in demo]
+    order = shown + [i for i in range(end) if i not in shown]
+    last_query, k, v = head.q[end - 1], head.k[order], head.v[order]
+    alpha, zero_shot, from_demos = dual.softmax_decomposition(last_query, k, v, len(shown))
+    true = attention.softmax_attention(last_query.expand_as(k), k, v)[-1]
+    residual = (1 - alpha) * zero_shot + alpha * from_demos - true
+    split[name] = f"{alpha:.2f}", formats.rounding(residual), f"{len(shown)} of {end}"
+pd.DataFrame(split, ["α", "(eq. 3.4) minus the head's output", "demonstrations' tokens"]).transpose()
+
+# %% [markdown]
+# What does the relaxation leave out? Two things, and only one of them is the exponential's shape.
+#
+# | | softmax (eq. 3.4) | relaxed (eq. 3.3) |
+# |---|---|---|
+# | zero-shot | is kept with weight $1 - \alpha$: a **gate** | is kept whole |
+# | demonstrations | pull towards their own answer, $\alpha (\mu_D - F_{\mathrm{ZSL}})$ | add $\Delta W q$, however large |
+# | one number $c$ added to all scores | changes nothing | adds $c \sum_i v_i$ |
+#
+# (eq. 3.4) is a step, too: from $F_{\mathrm{ZSL}}$ towards $\mu_D$, of rate $\alpha$. But it is a step of the *output*, and $\alpha$ depends on $q$. It changes no weights.
+
+# %%
+predict(
+    "alpha",
+    "Demonstrations are 92 to 96 % of the tokens of the three prompts. How much of the softmax weight at the last token do they get, median over all heads?",
+    ["above 90 %, as of the tokens", "70 to 90 %", "50 to 70 %", "below 50 %"],
+)
+
+# %%
+alphas, counted = {}, []
+for kind, read, text, question in zip(prompts, reads, texts, questions, strict=True):
+    count, n = len(model.encode(text[: -len(question)])), read.k.shape[-2]
+    order = [*range(1, count + 1), 0, *range(count + 1, n)]  # the start token: to the query's own
+    q, k, v = read.q[:, :, -1].double(), read.k[:, :, order].double(), read.v[:, :, order].double()
+    alphas[kind] = dual.softmax_decomposition(q, k, v, count)[0]
+    weights = (q[:, :, None] @ k.mT / 8).softmax(-1)
+    counted.append((count / n, weights[:, :, 0, count].median().item()))
+whole = torch.stack(list(alphas.values()))
+
+# %% tags=["hide-input"]
+title = finding(
+    "alpha",
+    "Demonstrations get much weight in the first layers, little in most heads of the last ten (α, mean of 3 prompts)",
+)
+plots.matrices({"α": whole.mean(0).T.numpy()}, "layer", "head", title)
+spread = {}
+for (kind, values), (share, start) in zip(alphas.items(), counted, strict=True):
+    low, high = values.flatten().quantile(torch.tensor([0.05, 0.95]).double()).tolist()
+    parts = (f"{part.median():.2f}" for part in (values[:3], values[3:20], values[20:], values))
+    spread[kind] = (f"{share:.0%}", *parts, f"{low:.2f} to {high:.2f}", f"{start:.2f}")
+columns = ["of the tokens", "median α: layers 0–2", "layers 3–19", "layers 20–29", "all", "9 of 10 heads"]
+pd.DataFrame(spread, [*columns, "start token's weight, median"])
+
+# %%
+reveal(
+    "alpha",
+    "below 50 %",
+    "The median over heads and prompts is {median:.2f}. The rest goes to the start token and to the query's own few.",
+    median=whole.median().item(),
+)
+
+# %% [markdown] tags=["conclusion", "after-alpha"]
+# **What you may conclude.** Every softmax head with demonstrations is a weighted mean: its answer without them, and the demonstrations' own. How much they count, $\alpha$, differs from head to head
+# between nearly 0 and nearly 1.
+#
+# **What you may not:** that a head with small $\alpha$ does not matter (a small share may carry the answer), nor that $F_{\mathrm{ZSL}}$ here is the zero-shot *model's* head: above
+# layer 0 its queries, keys and values have read the demonstrations already.
+
+# %% [markdown]
+# ## 7 · The delta rule: a value becomes an error ★
+#
+# **Recall.** What is the loss of which (eq. 3.2) is a gradient step? **Question.** Does that loss want what we want? Examine this argument. Let $W_0 = W_{\mathrm{ZSL}}$ and
+# $\Delta W = \sum_i v_i \otimes k_i$ over the demonstrations, $L(W) = -\sum_i v_i \cdot W k_i$.
+#
+# 1. Relaxed attention over demonstrations and query text is $(W_0 + \Delta W)\, q$, exactly.
+# 2. At every $W$, minus the gradient of $L$ is $\Delta W$.
+# 3. So $W_0 + \Delta W$ is one step of gradient descent on $L$, of rate 1, and it lowers $L$.
+# 4. A lower $L$ means that $W k_i$ has come nearer to $v_i$: each demonstration's key now gets a better answer.
+# 5. Whoever reads the demonstrations a second time adds the same $\Delta W$ once more.
+#
+# One line is wrong. Why?
+#
+# - **A** The rate 1 may be too large: a step that is too long can raise the loss.
+# - **B** The loss rewards length in the right direction, not closeness.
+# - **C** A gradient depends on the weights: the second reading adds another matrix.
+# - **D** A GPT's attention has a softmax, so that the equality fails.
+
+# %% [markdown]
+# {exercise:lower_loss}
+
+
+# %% tags=["exercise"]
+def lower_loss():
+    """The wrong line's number and the reason's letter."""
+    # BEGIN SOLUTION
+    return 4, "B"
+    # END SOLUTION
+
+
+# %%
+check(lower_loss)
+
+# %% [markdown]
+# {solution:lower_loss}
+#
+# In numbers, on section 2's random demonstrations: the loss, and the distance of the answers from the values, $\sum_i \lVert W k_i - v_i \rVert^2$.
+
+# %%
+demo_values, demo_keys, after = demos @ w_v.T, demos @ w_k.T, {}
+first, written = (dual.meta_gradient(w_v, w_k, part) for part in (context, demos))
+for readings in (0, 1, 2):
+    answers = demo_keys @ (first + readings * written).T
+    after[readings] = -(demo_values * answers).sum().item(), (answers - demo_values).square().sum().item()
+table = {readings: [f"{number:,.0f}".replace("-", "−") for number in row] for readings, row in after.items()}
+pd.DataFrame(table, ["L", "squared distance"]).rename_axis(columns="readings")
+
+# %% [markdown]
+# The loss falls, and the answers move away from the values. $L$ has no minimum: it never says *enough*.
+#
+# The **delta rule** (Widrow and Hoff 1960; as attention: Schlag et al. 2021) asks the state first, and writes only what is missing:
+#
+# $$S_t = S_{t-1} + \mathrm{lr}\,(v_t - S_{t-1} k_t) \otimes k_t, \qquad o_t = S_t q_t \tag{3.5}$$
+#
+# That is one gradient step per token on $\frac12 \lVert S k_t - v_t \rVert^2$. Here the value *becomes* an error: the difference between the value and what the state answers.
+#
+# **By hand.** The pair $k = 1$, $v = 2$ comes twice, rate ½. Plain: $S = 2$, then 4. Delta rule: the error is $2 - 0$, $S = 1$; then the error is $2 - 1$, $S = 1.5$. It approaches 2.
+
+# %% [markdown]
+# {exercise:delta_rule}
+
+
+# %% tags=["exercise"]
+def delta_rule(q, k, v, lr):
+    """(eq. 3.5), from S = 0. q, k: [n d], v: [n m], lr: float → [n m]."""
+    # BEGIN SOLUTION
+    state, outputs = q.new_zeros(v.shape[1], k.shape[1]), []
+    for t in range(len(q)):
+        error = lr * (v[t] - state @ k[t])
+        state = state + torch.outer(error, k[t])
+        outputs.append(state @ q[t])
+    return torch.stack(outputs)
+    # END SOLUTION
+
+
+# %%
+check(delta_rule)
+
+# %% [markdown]
+# {solution:delta_rule}
+#
+# Notebook 01 wrote random letters under random keys of length 1 into a state of width 64 and read them back. The same here, 64 letters in each of 100 draws, by both rules. The
+# error is the distance of what is read from the letter's value (length 1).
+
+
+# %%
+def recalled(rule, passes=1, pairs=64, width=64, draws=100):
+    """Write all pairs `passes` times, then read each: entries [draws pairs 26], letters [draws pairs]."""
+    rng = torch.Generator().manual_seed(0)
+    keys = torch.randn(draws, pairs, width, generator=rng, dtype=torch.float64)
+    keys = torch.nn.functional.normalize(keys, dim=-1)
+    letters = torch.randint(26, (draws, pairs), generator=rng)
+    values = torch.eye(26, dtype=torch.float64)[letters]
+    k = torch.cat([keys] * passes + [0 * keys], 1)  # a key of 0 writes nothing: the last tokens only read
+    v = torch.cat([values] * passes + [values], 1)
+    return rule(torch.cat([keys] * (passes + 1), 1), k, v)[:, -pairs:], letters
+
+
+def recall_errors(entries, letters):
+    return (entries - torch.eye(26, dtype=torch.float64)[letters]).norm(dim=-1)
+
+
+# %%
+rules = {"linear attention": attention.linear_attention, "delta rule, rate 1": partial(dual.delta_rule, lr=1.0)}
+recall = {name: recalled(rule) for name, rule in rules.items()}
+for name, (entries, letters) in recall.items():
+    each = recall_errors(entries, letters).mean(1)
+    print(f"{name:18}  error {each.mean():.3f} ± {2 * each.std() / len(each) ** 0.5:.3f}")
+
+# %% [markdown]
+# (±: two standard errors of the mean over the draws.) The delta rule's error is clearly lower. A letter is read as the largest of 26 entries.
+
+# %%
+predict(
+    "delta",
+    "How many of the letters does the delta rule read back right, compared with linear attention?",
+    ["more", "as many, to a percent", "fewer"],
+)
+
+# %%
+right, by_age = {}, {}
+for name, (entries, letters) in recall.items():
+    hits = (entries.argmax(-1) == letters).double()
+    off = recall_errors(entries, letters)
+    ends = hits[:, :16].mean(), hits[:, -16:].mean()
+    right[name] = [f"{share:.0%}" for share in (hits.mean(), *ends)]
+    right[name].insert(1, f"± {2 * hits.mean(1).std() / len(hits) ** 0.5:.1%}")
+    middle, more = off.mean(0), 2 * off.std(0) / len(off) ** 0.5
+    by_age[name] = tuple(x.numpy() for x in (torch.arange(1, 65), middle, middle - more, middle + more))
+pd.DataFrame(right, ["letters right", "", "of the first 16", "of the last 16"]).transpose()
+
+# %% tags=["hide-input"]
+title = finding(
+    "delta", "The delta rule answers the last pairs best and the first ones hardly better than linear attention"
+)
+plots.lines(by_age, "pair, in the order of writing", "error of what is read (mean of 100 draws)", title)
+
+# %%
+reveal(
+    "delta",
+    "fewer",
+    "{delta} right, where linear attention has {linear}, although the error is lower.",
+    delta=right["delta rule, rate 1"][0],
+    linear=right["linear attention"][0],
+)
+
+# %% [markdown] tags=["after-delta"]
+# **What you should see.** At rate 1 the last pair is answered exactly. But each correction for one key also changes what the state says to all others, since 64 random keys in 64 dimensions are not at
+# right angles: with each further pair an old answer loses about 1/64 of its length. Linear attention never shrinks an answer. All its answers carry the same noise, spread over 26 entries, and the
+# largest entry is still the right one. A lower error is not a better decision.
+#
+# What helps is a smaller rate, or a second reading:
+
+# %% tags=["after-delta"]
+again = {}
+for passes in (1, 2, 4):
+    for name, rule in rules.items() | {"delta rule, rate ½": partial(dual.delta_rule, lr=0.5)}.items():
+        entries, letters = recalled(rule, passes)
+        hits = (entries.argmax(-1) == letters).double().mean()
+        again.setdefault(name, []).append(f"{recall_errors(entries, letters).mean():.2f} / {hits:.0%}")
+pd.DataFrame(again, ["read once", "twice", "four times"]).transpose().rename_axis(columns="error / letters right")
+
+# %% [markdown] tags=["after-delta"]
+# Linear attention gains nothing from a second reading: every value is written once more (line 5 of the argument above), all entries double, and the error with them. The delta rule writes what is
+# *left*, and comes closer each time. That is what gradient descent on an error does, and what plain linear attention lacks.
+
+# %% [markdown]
+# <details><summary>Doors that this opens</summary>
+#
+# - *DeltaNet* (Schlag et al. 2021): linear attention with the delta rule, its rate computed from each token; Yang et al. (2024) made it parallel over the sequence.
+# - *Test-time training* (Sun et al. 2024): the state is a small model, and reading a token is one step of training it. Linear attention is one step on all tokens at once, from $W_0 = 0$.
+# - *Titans* (Behrouz et al. 2025): a memory network trained as it reads, with momentum and forgetting; notebook 06 comes near it.
+# - *Gated delta networks* (Yang et al. 2024): the delta rule with a gate that lets the state fade. Three of four attention layers of the Qwen3-Next models are of this kind.
+#
+# </details>
+
+# %% [markdown] tags=["conclusion", "after-delta"]
+# **What you may conclude.** Whether a written value is an error is not a matter of the form $\sum e \otimes k$. It depends on whether what is written takes into account what the state says already.
+#
+# **What you may not:** that the delta rule remembers better than linear attention. That depends on rate, readings, number of pairs, and on what counts: a distance or a decision.
+
+# %% [markdown]
+# ## 8 · For which W_V are values errors? ★
+#
+# **Recall.** Two kinds of values that are errors have come up: $v_i - \bar v$ in section 5, $v_t - S k_t$ in section 7. Neither is an error of a *task*: a target $y$ that is to be predicted from $x$.
+#
+# **Question.** Johannes von Oswald and colleagues (2022) put both into one token: $e_j = (x_j, y_j)$ for an example, $(x, -W_0 x)$ for the query. A layer of linear attention moves every token:
 #
 # $$e \leftarrow e + P \sum_{j \in \mathrm{demos}} (W_V e_j)\,(W_K e_j \cdot W_Q e) \tag{3.6}$$
 #
-# It is to leave $W_1 x$ in the query's last entries, up to the sign. (The check looks at nothing else; the course's own also leaves $x$ as it was, so that layers can be stacked.)
+# For which four matrices is that *the* gradient step of notebook 02, so that the query's last entries become $-W_1 x$? (Why minus, you will see.)
 
 # %% [markdown]
-# **By hand, for the sign.** $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$. The layer says $2$, is off by $2$; error signal $\tfrac12 \cdot 2 = 1$; $W_1 = 1 + 1 \cdot 2 = 3$. Query $x = 1$: token
-# $(1, -1)$, wanted $(1, -3)$.
+# **Step 1: what must be added?** $W_1 x = W_0 x + \sum_j \mathrm{lr}\,(y_j - W_0 x_j)\,(x_j \cdot x)$. The token holds $-W_0 x$. So its last entries must get
 #
-# Comparing by $x$ alone: $2 \cdot 1 = 2$. What must be added to the last entry is $-1 \cdot 2$: so the value must be *minus* the miss, $W_0 x_1 - y_1 = -2$,
-# and $P$ the rate: $-1 + \tfrac12 \cdot (-2) \cdot 2 = -3$. Why the minus? Because the demonstrations' tokens are moved by the same rule: their last entry
-# becomes $y_j - \Delta W x_j$, what is *left to explain*, ready for the next layer.
+# $$\mathrm{lr} \sum_j (W_0 x_j - y_j)\,(x_j \cdot x)$$
+#
+# **Step 2: which matrix makes which factor?** Each reads a whole token $(x, y)$, of $d + m$ entries, and gives $d + m$ entries.
+#
+# | factor | made by | from a token $(x, y)$ it makes |
+# |---|---|---|
+# | $x_j \cdot x$ | $W_K$ and $W_Q$ | $(x, 0)$: they compare by $x$ alone |
+# | $W_0 x_j - y_j$ | $W_V$ | $(0, W_0 x - y)$: *minus* the error, in the last entries |
+# | lr | $P$ | lr times what it gets |
+#
+# So values are errors for **this** $W_V$, one that knows $W_0$ and can tell $x$ from $y$ in a token.
+
+# %% [markdown]
+# **Step 3: the smallest case.** $d = m = 1$, so that each matrix is 2 × 2. $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$; the query is $x = 1$, token $(1, -1)$.
+#
+# $$W_K = W_Q = \begin{pmatrix} 1 & 0 \\ 0 & 0 \end{pmatrix} \qquad W_V = \begin{pmatrix} 0 & 0 \\ 1 & -1 \end{pmatrix} \qquad P = \begin{pmatrix} \frac12 & 0 \\ 0 & \frac12 \end{pmatrix}$$
+#
+# Score: $(2, 0) \cdot (1, 0) = 2$. Value: $(0, 1 \cdot 2 - 4) = (0, -2)$. Moved: $(1, -1) + \frac12 \cdot 2 \cdot (0, -2) = (1, -3)$. And the gradient step: error $\frac12 (4 - 2) = 1$, $W_1 = 1 + 1 \cdot 2 = 3$, so
+# $-W_1 x = -3$. ✓
+#
+# Now for any sizes. (The check looks at the query's last entries only. The course's own also leaves $x$ as it was.)
 
 # %% [markdown]
 # {exercise:gd_as_attention}
@@ -357,16 +725,56 @@ check(gd_as_attention)
 w0, inputs, targets, x = (
     torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((2, 4), (7, 4), (7, 2), (4,))
 )
-layer = regression.gd_as_attention(w0, lr=0.1)
-token = torch.cat([x, -w0 @ x])[None]
-moved = regression.attend(layer, torch.cat([inputs, targets], 1), token)[0]
+layer, example_tokens = regression.gd_as_attention(w0, lr=0.1), torch.cat([inputs, targets], 1)
+query_token = torch.cat([x, -w0 @ x])[None]
+moved = regression.attend(layer, example_tokens, query_token)[0]
 w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)[1]
 print("the layer minus one gradient step:", formats.rounding(-moved[4:] - w1 @ x))
 print("change of the x part:", formats.rounding(moved[:4] - x))
 
 # %% [markdown]
-# No relaxation, no approximation, no metaphor: these weights *are* a gradient step on a squared loss. But somebody chose them.
+# The demonstrations' tokens are moved by the same rule, by the same layer. Now the *same* layer is applied a second time, to all the tokens as the first left them. It still holds $W_0$, not $W_1$.
+
+# %%
+predict(
+    "again",
+    "What do the query's last entries hold then, up to the sign?",
+    [
+        "W₁x + ΔWx: the layer knows W₀ only, so it adds the first step's update again",
+        "W₁x: the demonstrations are used up",
+        "W₂x: a second gradient step, from W₁",
+        "none of these: a layer made for W₀ does nothing useful at W₁",
+    ],
+)
+
+# %%
+tokens = torch.cat([example_tokens, query_token])
+for _ in range(2):
+    tokens = regression.attend(layer, tokens[:-1], tokens)
+w2 = dual.gradient_step(w1, inputs, targets, lr=0.1)[1]
+candidates = {"W₁x + ΔWx": (2 * w1 - w0) @ x, "W₁x": w1 @ x, "W₂x": w2 @ x}
+for name, candidate in candidates.items():
+    print(f"after two layers, minus {name:9}: {formats.rounding(-tokens[-1, 4:] - candidate)}")
+
+# %%
+reveal(
+    "again",
+    "W₂x: a second gradient step, from W₁",
+    "The demonstrations' tokens have changed, and with them the errors.",
+)
+
+# %% [markdown] tags=["after-again"]
+# **Why?** That is what the minus sign is for. A demonstration's token becomes $(x_j,\; y_j - \Delta W x_j)$: its last entry holds what is *left to explain*. So the second layer's value is
+# $W_0 x_j - (y_j - \Delta W x_j) = W_1 x_j - y_j$, minus the error at $W_1$. The layer holds $W_0$; the tokens hold the rest.
+
+# %% [markdown] tags=["conclusion", "after-again"]
+# **What you may conclude.** There are weights with which a layer of linear attention *is* a gradient step on a squared loss: for every $W_0$, rate and set of examples, without approximation. Here
+# values are errors of a task.
 #
+# **What you may not:** that such weights arise by themselves. Somebody chose them, and made it easy: no softmax, no mask, no scale, each token a finished pair $(x_j, y_j)$, $W_0$ and the rate
+# inside the matrices. A GPT's tokens are words.
+
+# %% [markdown]
 # ## 7 · Would training choose them? ★
 #
 # **Recall.** In (eq. 2.2), what are the errors of a step that starts at $W_0 = 0$?
@@ -735,7 +1143,31 @@ pd.DataFrame(table, ["with the prompt", "prompt deleted, patched", "prompt delet
 # Thirty patches of rank one and thirty shifts: the prompt is gone, and the next token's logits are the same. (The last column: the largest difference of 49,152 logits, relative.)
 # Softmax and all. In-context learning *is* a weight update?
 #
-# The patch was computed for *go*. If the prompt has taught the weights **the past tense**, the patch should serve other verbs.
+# The patch was computed for *go*. Two explanations fit the table:
+#
+# - **lookup**: the patch holds answers. To a word of the prompt it gives that word's own, to every other word the one that it was made for;
+# - **rule**: the patch holds the past tense. Every word gets its own.
+#
+# Which words would tell the two apart? Design the test, for any task with one answer a word.
+#
+# {exercise:transfer_words}
+
+
+# %% tags=["exercise"]
+def transfer_words(answers, shown, patched):
+    """answers: {word: right answer}, shown: words of the prompt, patched: the patch's word → list of words to test."""
+    # BEGIN SOLUTION
+    return [word for word in answers if word not in shown and answers[word] != answers[patched]]
+    # END SOLUTION
+
+
+# %%
+check(transfer_words)
+
+# %% [markdown]
+# {solution:transfer_words}
+#
+# *see* is such a word: it isn't in the prompt, and its past tense isn't *went*.
 
 # %%
 predict(
