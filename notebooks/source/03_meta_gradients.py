@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 03 · Meta-gradients
 #
-# **Attention over demonstrations, drawn as a weight update. One linear layer that *is* a gradient step; would training find it? Then a real prompt,
-# rewritten as a patch of the real GPT's weights, deleted, and the question what that proves.**
+# **Attention over demonstrations, drawn as a weight update; softmax split exactly; values that become errors. One linear layer that *is* a gradient step; would training find it?
+# Then a real prompt, rewritten as a patch of the real GPT's weights, deleted, and the question what that proves.**
 #
-# *You need: notebooks 01 and 02. About 140 minutes, 70 of them (★) on the core path. No GPU.*
+# *You need: notebooks 01 and 02. About 225 minutes, 195 of them (★) on the core path. No GPU.*
 
 # %%
 import textwrap
@@ -135,7 +135,7 @@ break_it(written_once, dual.meta_gradient, counterexample)
 # %% [markdown]
 # Relaxed attention adds a value to the matrix whatever the matrix says to its key already. Section 7 comes back to this.
 #
-# ## 3 · Watch it grow
+# ## 3 · Watch it grow ★
 
 # %%
 predict("rank", "Six demonstration tokens, ΔW is 3 × 4. What is its rank?", ["1", "3", "4", "6"])
@@ -381,11 +381,13 @@ for factor in (1, 0.1, 0.01):
 # **Question.** Does the true head, with softmax, split into zero-shot and demonstrations at all? It does, and no approximation is needed. Softmax divides by a sum over all tokens, and that sum has two
 # parts: the demonstrations' $D$, and the query's own. Let $\alpha$ be the demonstrations' share of the softmax weight:
 #
-# $$\alpha = \frac{\sum_{i \in D} e^{s_i}}{\sum_{\mathrm{all}\ i} e^{s_i}} \qquad F_{\mathrm{ICL}}(q) = (1 - \alpha)\, F_{\mathrm{ZSL}}(q) + \alpha\, \mu_D(q) \tag{3.4}$$
+# $$\alpha = \frac{\sum_{i \in D} e^{s_i}}{\sum_{\mathrm{all}\ i} e^{s_i}}$$
+#
+# $$F_{\mathrm{ICL}} = (1 - \alpha)\, F_{\mathrm{ZSL}} + \alpha\, \mu_D \tag{3.4}$$
 #
 # $F_{\mathrm{ZSL}}$ is softmax attention over the query's own tokens alone, $\mu_D$ over the demonstrations alone. (He et al. 2021 wrote it like this for learned prefixes.)
 #
-# **By hand.** One demonstration with score $\ln 3$ and value 8, one own token with score 0 and value 4. Weights ¾ and ¼, so $\alpha = ¾$; the output is $¼ \cdot 4 + ¾ \cdot 8 = 7$.
+# **By hand.** One demonstration with score $\ln 3$ and value 8, one own token with score 0 and value 4. Weights ¾ and ¼, so $\alpha$ is ¾; the output is $\tfrac14 \cdot 4 + \tfrac34 \cdot 8 = 7$.
 
 # %% [markdown]
 # {exercise:softmax_decomposition}
@@ -423,7 +425,7 @@ for name, head in heads.items():
 pd.DataFrame(split, ["α", "(eq. 3.4) minus the head's output", "demonstrations' tokens"]).transpose()
 
 # %% [markdown]
-# What does the relaxation leave out? Two things, and only one of them is the exponential's shape.
+# What does the relaxation leave out? Besides the exponential's shape, two things: the gate, and that softmax ignores the level of the scores.
 #
 # | | softmax (eq. 3.4) | relaxed (eq. 3.3) |
 # |---|---|---|
@@ -533,7 +535,9 @@ pd.DataFrame(table, ["L", "squared distance"]).rename_axis(columns="readings")
 #
 # The **delta rule** (Widrow and Hoff 1960; as attention: Schlag et al. 2021) asks the state first, and writes only what is missing:
 #
-# $$S_t = S_{t-1} + \mathrm{lr}\,(v_t - S_{t-1} k_t) \otimes k_t, \qquad o_t = S_t q_t \tag{3.5}$$
+# $$S_t = S_{t-1} + \mathrm{lr}\,(v_t - S_{t-1} k_t) \otimes k_t \tag{3.5}$$
+#
+# $$o_t = S_t q_t$$
 #
 # That is one gradient step per token on $\frac12 \lVert S k_t - v_t \rVert^2$. Here the value *becomes* an error: the difference between the value and what the state answers.
 #
@@ -674,7 +678,11 @@ pd.DataFrame(again, ["read once", "twice", "four times"]).transpose().rename_axi
 # For which four matrices is that *the* gradient step of notebook 02, so that the query's last entries become $-W_1 x$? (Why minus, you will see.)
 
 # %% [markdown]
-# **Step 1: what must be added?** $W_1 x = W_0 x + \sum_j \mathrm{lr}\,(y_j - W_0 x_j)\,(x_j \cdot x)$. The token holds $-W_0 x$. So its last entries must get
+# **Step 1: what must be added?** The gradient step says
+#
+# $$W_1 x = W_0 x + \mathrm{lr} \sum_j (y_j - W_0 x_j)\,(x_j \cdot x)$$
+#
+# The query's token holds $-W_0 x$. So its last entries must get
 #
 # $$\mathrm{lr} \sum_j (W_0 x_j - y_j)\,(x_j \cdot x)$$
 #
@@ -691,7 +699,9 @@ pd.DataFrame(again, ["read once", "twice", "four times"]).transpose().rename_axi
 # %% [markdown]
 # **Step 3: the smallest case.** $d = m = 1$, so that each matrix is 2 × 2. $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$; the query is $x = 1$, token $(1, -1)$.
 #
-# $$W_K = W_Q = \begin{pmatrix} 1 & 0 \\ 0 & 0 \end{pmatrix} \qquad W_V = \begin{pmatrix} 0 & 0 \\ 1 & -1 \end{pmatrix} \qquad P = \begin{pmatrix} \frac12 & 0 \\ 0 & \frac12 \end{pmatrix}$$
+# $$W_K = W_Q = \begin{pmatrix} 1 & 0 \\ 0 & 0 \end{pmatrix}$$
+#
+# $$W_V = \begin{pmatrix} 0 & 0 \\ 1 & -1 \end{pmatrix} \quad P = \begin{pmatrix} \frac12 & 0 \\ 0 & \frac12 \end{pmatrix}$$
 #
 # Score: $(2, 0) \cdot (1, 0) = 2$. Value: $(0, 1 \cdot 2 - 4) = (0, -2)$. Moved: $(1, -1) + \frac12 \cdot 2 \cdot (0, -2) = (1, -3)$. And the gradient step: error $\frac12 (4 - 2) = 1$, $W_1 = 1 + 1 \cdot 2 = 3$, so
 # $-W_1 x = -3$. ✓
@@ -725,9 +735,9 @@ check(gd_as_attention)
 w0, inputs, targets, x = (
     torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((2, 4), (7, 4), (7, 2), (4,))
 )
-layer, example_tokens = regression.gd_as_attention(w0, lr=0.1), torch.cat([inputs, targets], 1)
+gd_layer, example_tokens = regression.gd_as_attention(w0, lr=0.1), torch.cat([inputs, targets], 1)
 query_token = torch.cat([x, -w0 @ x])[None]
-moved = regression.attend(layer, example_tokens, query_token)[0]
+moved = regression.attend(gd_layer, example_tokens, query_token)[0]
 w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)[1]
 print("the layer minus one gradient step:", formats.rounding(-moved[4:] - w1 @ x))
 print("change of the x part:", formats.rounding(moved[:4] - x))
@@ -750,7 +760,7 @@ predict(
 # %%
 tokens = torch.cat([example_tokens, query_token])
 for _ in range(2):
-    tokens = regression.attend(layer, tokens[:-1], tokens)
+    tokens = regression.attend(gd_layer, tokens[:-1], tokens)
 w2 = dual.gradient_step(w1, inputs, targets, lr=0.1)[1]
 candidates = {"W₁x + ΔWx": (2 * w1 - w0) @ x, "W₁x": w1 @ x, "W₂x": w2 @ x}
 for name, candidate in candidates.items():
@@ -764,8 +774,11 @@ reveal(
 )
 
 # %% [markdown] tags=["after-again"]
-# **Why?** That is what the minus sign is for. A demonstration's token becomes $(x_j,\; y_j - \Delta W x_j)$: its last entry holds what is *left to explain*. So the second layer's value is
-# $W_0 x_j - (y_j - \Delta W x_j) = W_1 x_j - y_j$, minus the error at $W_1$. The layer holds $W_0$; the tokens hold the rest.
+# **Why?** That is what the minus sign is for. A demonstration's token becomes $(x_j,\; y_j - \Delta W x_j)$: its last entry holds what is *left to explain*. So the second layer's value is minus the error at $W_1$:
+#
+# $$W_0 x_j - (y_j - \Delta W x_j) = W_1 x_j - y_j$$
+#
+# The layer holds $W_0$; the tokens hold the rest.
 
 # %% [markdown] tags=["conclusion", "after-again"]
 # **What you may conclude.** There are weights with which a layer of linear attention *is* a gradient step on a squared loss: for every $W_0$, rate and set of examples, without approximation. Here
@@ -775,11 +788,11 @@ reveal(
 # inside the matrices. A GPT's tokens are words.
 
 # %% [markdown]
-# ## 7 · Would training choose them? ★
+# ## 9 · Would training choose them? ★
 #
 # **Recall.** In (eq. 2.2), what are the errors of a step that starts at $W_0 = 0$?
 #
-# **Question.** Section 6 chose the weights by hand. Does training arrive there? A layer of linear attention starts with random weights, all four matrices
+# **Question.** Section 8 chose the weights by hand. Does training arrive there? A layer of linear attention starts with random weights, all four matrices
 # free. It is trained to do regression in context: each task has a teacher $w$ of its own, ten examples $(x_i, w \cdot x_i)$ without noise, and one query. All is in
 # ten dimensions; inputs and teachers are gaussian. Nothing in the tasks mentions gradients.
 
@@ -900,7 +913,7 @@ one_step.ONE_STEP.show_source()
 # %%
 predict(
     "sentence-03",
-    "Which sentence do sections 6 and 7 allow?",
+    "Which sentence do sections 8 and 9 allow?",
     [
         "The layer has learned to fit a line to its examples, as least squares does",
         "Layer and step have the same loss; whether they compute the same, nobody can say",
@@ -932,11 +945,11 @@ except ValueError as error:
     print(textwrap.fill(str(error), 44))
 
 # %% [markdown]
-# ## 8 · Further than one step
+# ## 10 · Further than one step
 #
 # *Optional.* **Question.** One layer is one step. What do several layers make, chosen by us or by training? And is it always a *gradient* step that training finds?
 #
-# **Several layers.** Section 6's layer leaves $y_j - \Delta W x_j$ in the demonstrations' last entries. So the next layer sees what is left to explain: from the second layer on, errors are
+# **Several layers.** Section 8's layer leaves $y_j - \Delta W x_j$ in the demonstrations' last entries. So the next layer sees what is left to explain: from the second layer on, errors are
 # real residuals. We stack it 1, 2, 4 and 8 times, all layers with one rate, tuned for each depth. (Inputs here are uniform in $(-1, 1)$, as in the recorded trainings below.)
 
 
@@ -1013,7 +1026,7 @@ reveal(
 preconditioning.TWO_LAYERS.show_source()
 
 # %% [markdown]
-# **Unequal inputs.** So far no direction of the inputs was special. Now the entries of every input have standard deviations that fall from 1 to 0.2. One layer is trained, as in section 7. It predicts
+# **Unequal inputs.** So far no direction of the inputs was special. Now the entries of every input have standard deviations that fall from 1 to 0.2. One layer is trained, as in section 9. It predicts
 # $\sum_i y_i\, x_i \cdot (A x)$, and a gradient step of one rate is $A = \mathrm{lr} \cdot I$.
 
 # %%
@@ -1044,7 +1057,7 @@ reveal("unequal", "a larger one", "{times:.1f} times as large, mean of five trai
 #
 # $$A_{jj} = \frac{1}{(n + 1)\, s_j^2 + \sum_k s_k^2}$$
 #
-# With all $s_j = 1$ that is $1/(n+d+1)$, the rate of section 7. So there the gradient step won because no direction was special.
+# With all $s_j = 1$ that is $1/(n+d+1)$, the rate of section 9. So there the gradient step won because no direction was special.
 #
 # *Recorded: squared error on 200,000 fresh tasks; the learned layer: lowest–highest of five seeds.*
 #
@@ -1053,7 +1066,7 @@ reveal("unequal", "a larger one", "{times:.1f} times as large, mean of five trai
 # %% [markdown] tags=["after-unequal"]
 # This $A$ lies in the weights: it holds what training saw of *all* tasks. What GD++ does to the inputs is computed anew, from the examples in the context.
 #
-# **Larger inputs.** The layer of section 7 is one step with a fixed rate. Scale all inputs of its tasks by $s$: a step's prediction grows as $s^3$, the true answer as $s$.
+# **Larger inputs.** The layer of section 9 is one step with a fixed rate. Scale all inputs of its tasks by $s$: a step's prediction grows as $s^3$, the true answer as $s$.
 # For large $s$ the step overshoots. If the layer is that step, it must fail with it.
 
 # %% tags=["nbval-ignore-output"]
@@ -1091,7 +1104,7 @@ print(f"learned layer ÷ best single step: {min(ratios):.3f} to {max(ratios):.3f
 # </details>
 
 # %% [markdown]
-# ## 9 · The prompt as a patch
+# ## 11 · The prompt as a patch ★
 #
 # Back to the real GPT, with softmax, 30 layers, MLPs. Is there an *exact* sense in which a prompt changes weights? There is (Dherin et al. 2025).
 # In each layer attention's output is added to the token's vector, the *stream*. Then an **MLP**, two matrix products with a nonlinearity between, reads the stream (brought
@@ -1249,14 +1262,14 @@ patching.PATCHES.show_source()
 # task: the change does not serve the next query, and without the shifts the changed matrices answer nothing.
 
 # %% [markdown]
-# ## 10 · What an equality shows
+# ## 12 · What an equality shows
 #
 # Twice on this page a prompt became a weight update, exactly: (eq. 3.3) with relaxed attention, (eq. 3.8) without any relaxation. (eq. 3.3) writes a sum in two parts; (eq. 3.8), with its shifts,
 # solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (eq. 3.6) is another matter: there the update is the gradient of a loss on the
 # demonstrations, and it serves every query. To show *that* for a GPT one has to measure. Notebook 04 begins: finetuning's own update of attention, and the prompt's, side by side.
 
 # %% [markdown]
-# ## 11 · Aloud, before you go
+# ## 13 · Aloud, before you go
 #
 # 1. What plays the error's part in (eq. 3.2), and who computed it?
 # 2. Which step from (eq. 3.1) to (eq. 3.3) is not exact, and how far off is it in this GPT?
@@ -1265,7 +1278,7 @@ patching.PATCHES.show_source()
 # 5. A patch reproduces a prompt's answer to five digits. Name an experiment that tells whether it holds a *rule*.
 
 # %% [markdown]
-# ## 12 · Equations so far
+# ## 14 · Equations so far
 #
 # The equations of the course so far, the functions that compute them, and the tests that prove them (`tests/`).
 #

@@ -45,7 +45,7 @@ def layer_mistakes(w0: Tensor, lr: float, inputs: Tensor, targets: Tensor, x: Te
     module=regression,
     task="Write the four matrices with which one layer of linear attention takes one step of gradient descent.",
     equation="e ← e + P Σ_{j ∈ demos} (W_V e_j)(W_K e_j · W_Q e)",
-    minutes=30,
+    minutes=20,
     difficulty=5,
     importance=5,
     core=True,
