@@ -519,10 +519,12 @@ reveal(
 # %% [markdown] tags=["after-retrain"]
 # **Why so little?** Let $D_t$ be the layer trained on all examples minus the layer trained without the ten, $S$. Subtract one training loop from the other (eq. 2.2):
 #
-# $$D_t = D_{t-1}\,M + \sum_{i \in S} e_i^{(t)} \otimes x_i, \qquad M = I - \mathrm{lr} \sum_{i \notin S} x_i \otimes x_i$$
+# $$D_t = D_{t-1}\,M + \sum_{i \in S} e_i^{(t)} \otimes x_i$$
 #
-# At every step the ten add their errors to the difference; that is all that shares count. But $M$ also *shrinks* the difference: what the ten taught and is missing now is a residual for the others, and they reduce it,
-# by 2.D1's factor. What an error adds at step $t$ is reduced $T - t$ times:
+# $$M = I - \mathrm{lr} \sum_{i \notin S} x_i \otimes x_i$$
+#
+# At every step the ten add their errors to the difference; that is all that shares count. But $M$ also *shrinks* the difference. What only the ten have taught is still missing in the other training, so there it is a residual, and the
+# other examples reduce it, by the factor of 2.D1. What an error adds at step $t$ is reduced $T - t$ times:
 #
 # $$D_T\, x = \sum_{t=1}^{T} \sum_{i \in S} e_i^{(t)}\; x_i \cdot (M^{\,T-t} x)$$
 #
@@ -637,8 +639,8 @@ missed = (adam_dw.flatten() - (steps_taken @ weights)[:, 0]).norm() / adam_dw.no
 print(f"own errors, a weight a step: {missed:.0%} of ΔW's length is missed")
 
 # %% [markdown]
-# The first answer is yes, and means nothing: the inputs span all directions that the three constant pixels leave, so *every* matrix that ignores those pixels is such a sum.
-# The second is no: Adam's $u_i$ are not example $i$'s own errors. That is what its dual form has lost: the *meaning* of the values, not the sum. (Momentum comes back in notebook 06, inside attention.)
+# The first answer is yes, and it means nothing: three pixels never change, and the inputs span all other directions, so *every* change of the other weights is such a sum.
+# The second is no: $u_i$ is not made of example $i$'s own errors in this way. Adam's update keeps the form of the sum; what it loses is that a value is its own example's error. (Momentum comes back in notebook 06, inside attention.)
 
 # %% [markdown]
 # ## 7 · On purpose: labels that mean nothing ★
