@@ -30,7 +30,7 @@ for line, said in {
     1: "training as in section 4",
     2: "with W₀'s part the shares sum",
     3: "only sorts",
-    5: "right for the matrix of line 4",
+    5: "holds for the matrix that it is given",
     6: "Look further up",
 }.items():
     for reason in "ABCDE":
