@@ -90,8 +90,8 @@ LINES = {
     "1": "Line 1 is training as in section 4: what the layer says to x is to be explained, and nothing is assumed.",
     "2": "Line 2 is (eq. 2.5): with W₀'s part the shares sum to the answer, to rounding.",
     "3": "Line 3 only sorts. Whether the ten are the right ones to take away is not what goes wrong here.",
-    "5": "Line 5 holds for the matrix that it is given: (eq. 2.3) makes both numbers the same, whatever the errors are.",
-    "6": "Line 6 only puts into words what was computed. Were all before it right, it would follow: look further up.",
+    "5": "Line 5 holds for the matrix that it is given: (eq. 2.3) makes both numbers equal, whatever the errors are.",
+    "6": "Line 6 only puts into words what was computed. Were all before it right, it would follow. Look further up.",
 }
 REASONS = {
     "A": "W₀'s part is in line 2's sum. It is the same with and without the ten, so that it drops out of a difference.",
