@@ -4,7 +4,7 @@
 # **Attention over demonstrations, drawn as a weight update; softmax split exactly; values that become errors. One linear layer that *is* a gradient step; would training find it?
 # Then a real prompt, rewritten as a patch of the real GPT's weights, deleted, and the question what that proves.**
 #
-# *You need: notebooks 01 and 02. About 225 minutes, 195 of them (★) on the core path. No GPU.*
+# *You need: notebooks 01 and 02. About 245 minutes, 210 of them (★) on the core path. No GPU.*
 
 # %%
 import textwrap
@@ -16,9 +16,10 @@ import torch
 from helpers import attention, dual, gpt, icl, plots, regression, tasks
 from helpers.check import break_it, check, route
 from helpers.course import assets
-from helpers.experiments import one_step, patching, preconditioning
+from helpers.experiments import one_step, preconditioning, transfer
 from helpers.gpt import patches
 from helpers.support import formats
+from helpers.support.examples import examples
 from helpers.widgets import finding, gpt_head, look, microscope, predict, reveal, toy_head
 
 # %% tags=["hide-input"]
@@ -89,13 +90,13 @@ check(icl_decomposition)
 
 # %%
 rng = torch.Generator().manual_seed(0)
-w_v, w_k, demos, context, query = (
+w_v, w_k, demos, context, q_last = (
     torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((3, 5), (4, 5), (6, 5), (2, 5), (4,))
 )
 everything = torch.cat([demos, context])
 k, v = everything @ w_k.T, everything @ w_v.T
-attended = attention.linear_attention(query.expand(8, 4), k, v)[-1]  # the last token sees all eight
-zero_shot, update = dual.icl_decomposition(w_v, w_k, demos, context, query)
+attended = attention.linear_attention(q_last.expand(8, 4), k, v)[-1]  # the last token sees all eight
+zero_shot, update = dual.icl_decomposition(w_v, w_k, demos, context, q_last)
 print("zero-shot", zero_shot.numpy().round(2))
 print("update   ", update.numpy().round(2))
 print("sum minus relaxed attention:", formats.rounding(zero_shot + update - attended))
@@ -106,7 +107,7 @@ print("sum minus relaxed attention:", formats.rounding(zero_shot + update - atte
 # %% tags=["hide-input"]
 dw, w_zsl = (dual.meta_gradient(w_v, w_k, part).numpy() for part in (demos, context))
 names = [f"x'{i}" for i in range(1, 7)], ["x1", "x2"]
-plots.icl_split(dw, w_zsl, query.numpy(), *names, "Relaxed attention: zero-shot, plus an update")
+plots.icl_split(dw, w_zsl, q_last.numpy(), *names, "Relaxed attention: zero-shot, plus an update")
 
 # %% [markdown]
 # **Break it.** A colleague saves work: a token whose value the matrix answers already is not written again. On random tokens the result is right, whatever their number.
@@ -265,12 +266,12 @@ for name in ("mr", "source-letters"):
     texts.append(icl.build_prompt(task.template, shown, task.queries[0].text))
     questions.append(icl.build_prompt(task.template, [], task.queries[0].text))
 reads = [gpt.heads(model, text) for text in texts]
-found = [outputs(read) for read in reads]
+head_outputs = [outputs(read) for read in reads]
 
 # %%
 cosines = {}
 for way in ("relaxed", "negatives dropped", "centred", "mean", "first order"):
-    cosines[way] = torch.stack([torch.cosine_similarity(o["softmax"], o[way], dim=-1) for o in found])
+    cosines[way] = torch.stack([torch.cosine_similarity(o["softmax"], o[way], dim=-1) for o in head_outputs])
 
 # %% tags=["hide-input"]
 places = torch.linspace(0, 100, cosines["mean"].numel()).numpy()
@@ -307,7 +308,7 @@ reveal(
 
 # %%
 facts = {}
-for kind, read, output in zip(prompts, reads, found, strict=True):
+for kind, read, output in zip(prompts, reads, head_outputs, strict=True):
     raw = (read.q[:, :, -1:] @ read.k.mT).double()
     weight = ((raw / 8).softmax(-1) * (raw < 0)).sum(-1).mean().item()
     longer = (output["relaxed"].norm(dim=-1) / output["softmax"].norm(dim=-1)).median().item()
@@ -535,7 +536,9 @@ pd.DataFrame(table, ["L", "squared distance"]).rename_axis(columns="readings")
 #
 # The **delta rule** (Widrow and Hoff 1960; as attention: Schlag et al. 2021) asks the state first, and writes only what is missing:
 #
-# $$S_t = S_{t-1} + \mathrm{lr}\,(v_t - S_{t-1} k_t) \otimes k_t \tag{3.5}$$
+# $$e_t = \mathrm{lr}\,(v_t - S_{t-1} k_t)$$
+#
+# $$S_t = S_{t-1} + e_t \otimes k_t \tag{3.5}$$
 #
 # $$o_t = S_t q_t$$
 #
@@ -680,7 +683,9 @@ pd.DataFrame(again, ["read once", "twice", "four times"]).transpose().rename_axi
 # %% [markdown]
 # **Step 1: what must be added?** The gradient step says
 #
-# $$W_1 x = W_0 x + \mathrm{lr} \sum_j (y_j - W_0 x_j)\,(x_j \cdot x)$$
+# $$W_1 x = W_0 x + \sum_j e_j\,(x_j \cdot x)$$
+#
+# with the errors $e_j = \mathrm{lr}\,(y_j - W_0 x_j)$ of (eq. 2.2).
 #
 # The query's token holds $-W_0 x$. So its last entries must get
 #
@@ -1106,10 +1111,15 @@ print(f"learned layer ÷ best single step: {min(ratios):.3f} to {max(ratios):.3f
 # %% [markdown]
 # ## 11 · The prompt as a patch ★
 #
-# Back to the real GPT, with softmax, 30 layers, MLPs. Is there an *exact* sense in which a prompt changes weights? There is (Dherin et al. 2025).
-# In each layer attention's output is added to the token's vector, the *stream*. Then an **MLP**, two matrix products with a nonlinearity between, reads the stream (brought
-# to a fixed length) and adds its own output. Look at one layer at the last token. Without the prompt its MLP is handed the vector *before*; with the prompt, *after*. Change the MLP's first
-# weights $W$ so that they make of *before* what they made of *after*, by the smallest change that does it:
+# **Question.** Back to the real GPT, with softmax, 30 layers and MLPs. Can a prompt be written as a change of *its* weights, exactly? For one query it can (Dherin et al. 2025).
+#
+# In each layer attention adds its output to the token's vector, the *stream*. Then the **MLP** reads the stream, brought to a fixed length, and adds its own output. This GPT's MLP is *gated*: it has
+# three matrices. Two of them, *gate* and *up*, read the vector. What they make is multiplied entry by entry, the gate's part after a nonlinearity. The third, *down*, maps the product back.
+# Let $W$ be gate and up, one above the other; *down* stays as it is.
+
+# %% [markdown]
+# Look at one layer, at the query's last token. Without the prompt its MLP is handed a vector *before*; with the prompt another one, *after*. We want the smallest change of $W$ with which *before* gives
+# what *after* gave:
 #
 # $$\Delta W = \frac{W(\mathrm{after} - \mathrm{before}) \otimes \mathrm{before}}{\lVert \mathrm{before} \rVert^2} \tag{3.8}$$
 #
@@ -1136,9 +1146,8 @@ check(rank_one_patch)
 # %% [markdown]
 # {solution:rank_one_patch}
 #
-# That corrects what the MLP says. What attention itself had added to the stream is missing too: it is put back as one constant vector a layer, a **shift**. Layer by layer,
-# from below: `patches.absorb`.
-# Sixteen verbs in the prompt; neither *go* nor *see* is among them.
+# That corrects what the MLP adds. What attention adds differs too, and no weight is changed for it: the difference goes into the layer as one constant vector, a **shift**. `patches.absorb` solves the
+# layers one after another, from below, each one under the patches and shifts of those below it. The prompt has sixteen verbs; neither *go* nor *see* is among them.
 
 # %%
 before = model.fingerprint()
@@ -1153,8 +1162,8 @@ table = {"next token": answers, "logits differ by": ["", formats.rounding(apart[
 pd.DataFrame(table, ["with the prompt", "prompt deleted, patched", "prompt deleted"])
 
 # %% [markdown]
-# Thirty patches of rank one and thirty shifts: the prompt is gone, and the next token's logits are the same. (The last column: the largest difference of 49,152 logits, relative.)
-# Softmax and all. In-context learning *is* a weight update?
+# Thirty changes of rank one and thirty shifts stand for the prompt, and the next token's logits are the same. (The last column: the largest difference of the 49,152 logits, over the largest logit.)
+# No relaxation was needed. So is in-context learning a weight update?
 #
 # The patch was computed for *go*. Two explanations fit the table:
 #
@@ -1186,7 +1195,7 @@ check(transfer_words)
 predict(
     "transfer",
     "The patch made for “go”, put to the question “see ->”: what does the GPT say?",
-    ["saw", "went", "nonsense"],
+    ["saw", "went", "the past tense of a verb in the prompt", "no past tense"],
 )
 
 # %%
@@ -1198,89 +1207,194 @@ for word in ("see", "sleep", "build"):
 pd.DataFrame(said, ["with the prompt", "with the patch made for go"]).transpose()
 
 # %%
-reveal("transfer", "went", "The patch holds the answer, not the rule.")
+reveal("transfer", "went", "The patch holds one answer. Every verb asked here gets it.")
 
 # %% [markdown] tags=["after-transfer"]
-# (The equality holds for *one* token, the last of the query. After it the patch goes on saying *went*.)
+# Look also at the second and third word. The equality was made for *one* token, the last of the query. The patch stays in the weights, and the GPT goes on saying *went*.
 
 # %% [markdown]
-# One patch was made for one verb. What do many patches have in common? Their mean may keep the rule and lose the verbs.
+# One patch was made for one verb. What do many patches have in common? If each is a rule plus a verb, their mean may keep the rule.
 
 # %%
 predict(
     "mean",
-    "The mean of the patches for 16 other verbs, put to six new ones: how many get their own past tense?",
-    ["none or one", "two to four", "five or six"],
+    "The mean of the patches for 16 other verbs, put to six new verbs: what do most of them get?",
+    ["their own past tense", "the past tense of some other verb", "no past tense"],
 )
 
 # %%
 others = "sleep fly build say find tell feel leave keep begin speak read grow draw drive try"
-verbs = others.split(" ")
-average = patches.mean([patches.absorb(model, prompt, f"{verb} ->") for verb in verbs])
-asked = {"see": "saw", "go": "went", "hold": "held", "win": "won", "teach": "taught", "buy": "bought"}
+verb_of = {past: row["text"] for part in examples("past").values() for row in part for past in row["answers"]}
+average = patches.mean([patches.absorb(model, prompt, f"{verb} ->") for verb in others.split()])
+told = {}
 with patches.patched(model, average):
-    said = {verb: gpt.complete(model, f"{verb} ->", tokens=3).split("\n")[0] for verb in asked}
-for verb, answer in said.items():
-    print(f"{verb} ->{answer}")
-own = sum(answer.split()[0] == asked[verb] for verb, answer in said.items())
+    for verb in ("see", "go", "hold", "win", "teach", "buy"):
+        word = gpt.complete(model, f"{verb} ->", tokens=2).split()[0]
+        told[f"{verb} ->"] = (word, verb_of.get(word, "no verb of the list"))
+pd.DataFrame(told, ["with the mean of 16 patches", "a past tense of"]).transpose()
 
 # %%
-reveal("mean", "none or one", "{own} of 6. The others get the past tense of some other verb.", own=own)
-
-# %% [markdown]
-# Six verbs are few. The same for 40 words of each of three tasks, with three draws of demonstrations:
-
-# %% tags=["hide-input"]
-rows = patching.PATCHES.frame()
-shares = {}
-for way, name in patching.PATCHED.items():
-    for task, marks in rows.groupby("task", sort=False).right:
-        by_draw = marks.map(lambda right, way=way: right[way].count("1") / len(right[way]))
-        shares[f"{name} · {task}"] = (by_draw.mean(),)
-title = finding("mean", "A word's own patch does what the prompt does; another word's does hardly anything")
-plots.bars(shares, "share of words whose answer's first token comes first", title)
-patching.PATCHES.show_source()
+of_own = sum(asked == f"{verb} ->" for asked, (_, verb) in told.items())
+of_any = sum(word in verb_of for word, _ in told.values())
+reveal(
+    "mean",
+    "the past tense of some other verb",
+    "{tenses} of 6 answers are past tenses; {own} of them is the verb's own.",
+    tenses=of_any,
+    own=of_own,
+)
 
 # %% [markdown] tags=["after-mean"]
-# <details><summary>All numbers of this figure</summary>
+# So the tense went over to new verbs, and in this sample the verb hardly did. Six verbs are few, and one prompt is one draw.
+
+# %% [markdown]
+# **Recorded**: 40 verbs, eight draws of sixteen demonstrations. The prompt is deleted, and something stands in its place. Each row serves more queries than the one before:
 #
-# *Share of words whose answer's first token comes first: 40 words, mean of three draws.*
+# - the query's **own patch**; **another verb's patch**; the **mean of 16 patches** of other verbs;
+# - a **task vector** (Hendel et al. 2023): no weight changes. Behind *one* layer, the stream at the query's last token is replaced by one vector. That vector is the stream there after a prompt that ends with
+#   some other verb, mean over four such verbs. (Layer {result:transfer layer}, counted from 0: the one with most right answers on other verbs and draws.)
+#
+# The first token said is scored twice: does it begin the *verb's own* past tense? Is it *any* past tense: that, or the whole past tense of some verb of our list?
+
+# %% tags=["hide-input"]
+scored = {title: transfer.ladder(score) for score, title in list(transfer.SCORES.items())[:2]}
+title = finding("mean", "Without its own patch a verb gets some past tense more often than its own")
+plots.shares(scored, "share of 40 verbs", title)
+transfer.TRANSFER.show_source(shown="true")
+
+# %% [markdown] tags=["after-mean"]
+# Intervals: t, 95 %, over the eight draws. Are these past tenses more than answers read back? Count.
+
+# %% tags=["hide-input", "after-mean"]
+same, asked_in_all = transfer.repeated()
+print(f"another verb's patch: in {same} of {asked_in_all} cases the very answer that it gives that other verb")
+pd.DataFrame({"mean of 16 patches, cases": transfer.origins()}).transpose()
+
+# %% [markdown] tags=["after-mean"]
+# **What you should see.** *Own patch*: as the prompt. *Another verb's*: {result:transfer true, another's, kind} past tenses, but mostly that other verb's answer, read back. Only the *mean* shows more: past tenses in
+# {result:transfer true, mean, kind} of the cases, the verb's own in {result:transfer true, mean, right}. Few of the wrong ones were shown in the prompt or belong to an averaged verb. *Task vector*: {result:transfer true, vector, kind} and
+# {result:transfer true, vector, right}, with one vector for all verbs, and much variation between draws.
+#
+# Neither mean nor vector comes near the prompt, {result:transfer true, prompt, right}.
+
+# %% [markdown] tags=["after-mean"]
+# **Which part of a patch does the work?** On three tasks, 40 words and three draws, one part of the own patch was taken away:
 #
 # {result:patches}
 #
-# </details>
-
-# %% [markdown] tags=["after-mean"]
-# **What you should see.** *Own patch*: as the prompt, word for word. *Another word's*: hardly anything, on all three tasks. The *mean* of sixteen keeps a part, most on
-# past tenses. And the last rows take the patch apart: the rank-one changes of the weights *alone* do nothing; the shifts alone do all that is needed for past
-# tenses, and a part of it elsewhere. A shift is what attention brought, written down as a constant.
+# *Without shifts* leaves nothing, and on past tenses the shifts alone do all. But these weight changes were computed together with their shifts; without them they meet other vectors. So the figure above has a fairer row,
+# *made without shifts*: patches solved for a model that gets none. It is at {result:transfer true, no shifts, right}. In this model the prompt's answer goes through what attention adds.
 
 # %% [markdown] tags=["conclusion", "after-mean"]
-# **What you may conclude.** For one query's next token the prompt *can be written* as changes of weights and shifts.
+# **What you may conclude.** For one query's next token the prompt *can be written* as changes of weights and shifts. Averaged over verbs, they carry the kind of answer to new verbs, the past tense, more often
+# than the verb's own answer.
 #
-# **What you may not:** that the weights have learned the
-# task: the change does not serve the next query, and without the shifts the changed matrices answer nothing.
+# **What you may not:** that the changed weights have learned the task. No change here serves new verbs as the prompt does, and without shifts the weights answer next to nothing.
 
 # %% [markdown]
-# ## 12 · What an equality shows
+# ## 12 · What an equality shows, and what transfer shows ★
 #
-# Twice on this page a prompt became a weight update, exactly: (eq. 3.3) with relaxed attention, (eq. 3.8) without any relaxation. (eq. 3.3) writes a sum in two parts; (eq. 3.8), with its shifts,
-# solves in every layer an equation that always has a solution. Both work for any prompt, nonsense too. **An equality is cheap; transfer is the test.** (eq. 3.6) is another matter: there the update is the gradient of a loss on the
-# demonstrations, and it serves every query. To show *that* for a GPT one has to measure. Notebook 04 begins: finetuning's own update of attention, and the prompt's, side by side.
+# Three times a prompt became an update, exactly: (eq. 3.3) for relaxed attention, (eq. 3.6) for one constructed layer, (eq. 3.8) for the GPT. What does *exactly* tell us? Give `absorb` prompts that teach nothing true: every verb
+# before the *next* verb's past tense; then no pairs at all.
+
+# %%
+words, tenses = zip(*(line.split(" -> ") for line in prompt.splitlines()), strict=True)
+wrong = "".join(f"{word} -> {tense}\n" for word, tense in zip(words, tenses[1:] + tenses[:1], strict=True))
+texts_absorbed = {"true pairs": prompt, "wrong pairs": wrong, "a harbour": "Nobody had painted the boats for years.\n"}
+found = {}
+for kind, text in texts_absorbed.items():
+    absorbed, found[kind] = patches.absorb(model, text, "go ->"), []
+    for query in ("go ->", "see ->"):
+        expected = patches.next_token(model, text + query)
+        with patches.patched(model, absorbed):
+            apart_by = (patches.next_token(model, query) - expected).abs().max() / expected.abs().max()
+        found[kind] += [repr(model.tokenizer.decode(expected.argmax())), apart_by]
+found = {kind: (a, formats.rounding(own), b, f"{other:.2f}") for kind, (a, own, b, other) in found.items()}
+pd.DataFrame(found, ["go ->", "the patch is off by", "see ->", "the same patch is off by"]).transpose()
 
 # %% [markdown]
-# ## 13 · Aloud, before you go
+# The equality holds for each of the three, and for none of them does the patch serve *see*. So an equality says that an update *exists*. It does not say that anything true was learned.
+#
+# Nor do right answers say where the knowledge comes from:
+
+# %%
+predict(
+    "wrong-pairs",
+    "Wrong pairs stay in the prompt, nothing is deleted. How many of 40 verbs get their own past tense?",
+    ["hardly any", "about half as many as after true pairs", "nearly as many as after true pairs"],
+)
+
+# %% tags=["hide-input"]
+rungs = ("prompt", "own", "mean", "vector", "nothing")
+by_demos = {
+    title: transfer.ladder(score, tuple(transfer.SHOWN), rungs) for score, title in list(transfer.SCORES.items())[:2]
+}
+title = finding("wrong-pairs", "Wrong pairs do nearly as well as true ones; made-up answers bring no past tense")
+plots.shares(by_demos, "share of 40 verbs", title)
+transfer.TRANSFER.show_source()
+
+# %%
+after_true, after_wrong = (transfer.shares(shown, "prompt", "right").mean() for shown in ("true", "next"))
+reveal(
+    "wrong-pairs",
+    "nearly as many as after true pairs",
+    "{wrong:.2f} of the verbs after wrong pairs, {true:.2f} after true ones. Which past tense belongs to which verb the GPT knew before.",
+    wrong=after_wrong,
+    true=after_true,
+)
+
+# %% [markdown] tags=["after-wrong-pairs"]
+# <details><summary>All numbers of both figures, with a third score: what the prompt says</summary>
+#
+# *Mean over eight draws, and 95 % t interval.*
+#
+# {result:transfer}
+#
+# </details>
+
+# %% [markdown] tags=["after-wrong-pairs"]
+# **What you should see.** Own patches do what their prompt does, true or not. True and wrong pairs both bring past tenses, and the mean patch passes them on. Made-up answers bring none. So here the demonstrations supply
+# the *kind* of answer; the model supplies the rest.
+#
+# And does an update that serves *every* query settle it? The toy says no. Seven examples, two updates of the same $W_0$, a hundred other queries:
+
+# %%
+dice = torch.Generator().manual_seed(2)
+xs, ys, start, many = (
+    torch.randn(*shape, generator=dice, dtype=torch.float64) for shape in ((7, 4), (7, 2), (2, 4), (100, 4))
+)
+pairs_read = torch.cat([xs, ys], 1)
+stepped = regression.attend(regression.gd_as_attention(start, 0.1), pairs_read, torch.cat([many, -many @ start.T], 1))
+read = many @ start.T + (many @ xs.T) @ ys  # relaxed attention: values y, keys x
+updated = {"(eq. 3.3), values y": (start + ys.T @ xs, read)}
+updated["(eq. 3.6), values are errors"] = (dual.gradient_step(start, xs, ys, 0.1)[1], -stepped[:, 4:])
+kept = {}
+for name, (w, answered_by) in updated.items():
+    losses = [f"{0.5 * (xs @ each.T - ys).square().sum():.1f}" for each in (start, w)]
+    kept[name] = (formats.rounding(many @ w.T - answered_by), *losses)
+pd.DataFrame(kept, ["100 queries: off by", "loss on the examples: before", "after"]).transpose()
+
+# %% [markdown] tags=["conclusion"]
+# **What you may conclude.** An *equality* says that an update exists. *Transfer* says what the update contains beyond one answer. Whether it is a step of *learning* needs a third thing: a loss on the
+# demonstrations that falls. In the table both updates serve every query; only the one whose values are errors lowers the loss.
+#
+# **What you may not:** say of the GPT that it has such a loss, or that it has none. Nothing on this page measured that. Notebook 04 begins: finetuning on the demonstrations, and the prompt, side by side.
+
+# %% [markdown]
+# ## 13 · Aloud, before you go ★
 #
 # 1. What plays the error's part in (eq. 3.2), and who computed it?
-# 2. Which step from (eq. 3.1) to (eq. 3.3) is not exact, and how far off is it in this GPT?
-# 3. Why is the query's token $(x, -W_0 x)$ and not $(x, W_0 x)$?
-# 4. One layer of linear attention is trained longer. Can it beat the best single step?
-# 5. A patch reproduces a prompt's answer to five digits. Name an experiment that tells whether it holds a *rule*.
+# 2. (eq. 3.4) is exact for softmax, (eq. 3.3) is not. What does $\alpha$ do that no fixed matrix does?
+# 3. In the delta rule (eq. 3.5), when does a pair write nothing? What does linear attention write then?
+# 4. Why is the query's token $(x, -W_0 x)$ in (eq. 3.6), and not $(x, W_0 x)$?
+# 5. One layer of linear attention is trained longer. When can it beat the best single step of (eq. 3.7), and when not?
+# 6. A patch (eq. 3.8) reproduces the answer to *go* to five digits. Why does it say *went* to *see*? What would you test to find out whether it holds a rule?
+# 7. After wrong pairs the GPT still says the right past tense. What did the demonstrations bring, and what was there before?
 
 # %% [markdown]
 # ## 14 · Equations so far
 #
-# The equations of the course so far, the functions that compute them, and the tests that prove them (`tests/`).
+# The equations of the course so far, the functions that compute them, and the tests that check them (`tests/`).
 #
 # Notebook 01:
 #
