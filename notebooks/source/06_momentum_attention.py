@@ -380,7 +380,8 @@ pd.DataFrame(losses, index=[f"{length} tokens" for length in lengths]).transpose
 # paper's own gain is only this: it has no such control.
 
 # %% [markdown]
-# Another student has trained the two models, too, and wants to know whether a learned $\eta$ lowers the loss. The analysis, line by line; exactly one line is wrong:
+# An analysis to examine. Somebody trains a small language model in two forms, with plain attention and with a learned $\eta$ a head, and asks: does the learned $\eta$ lower the
+# test loss? Exactly one of these lines is wrong:
 #
 # 1. Five rates are tried for each of the two models on *validation* documents. Each model keeps its own best rate.
 # 2. Seeds 0 to 7: in each, both models start from the same first weights and read the same batches, each at its own rate.

@@ -6,6 +6,7 @@ from helpers.check.exercises import (  # noqa: F401
     notebook_02,
     notebook_03,
     notebook_06,
+    reasoning_01,
     reasoning_02,
     reasoning_03,
     reasoning_06,
