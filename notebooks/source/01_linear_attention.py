@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 01 · Linear attention
 #
-# **Three programs that look nothing alike compute the same attention. What each of them costs, and what is lost without the softmax,
-# you will derive and measure. The rest of the course is about what the third one writes down.**
+# **Without its softmax, attention can be computed by three programs that look nothing alike. You will build them, measure what each
+# costs, and measure what is lost with the softmax.**
 #
-# *You need: notebook 00 and Python. About 120 minutes, 60 of them (★) on the core path. No GPU.*
+# *You need: notebook 00 and Python. About 165 minutes, 100 of them (★) on the core path. No GPU.*
 
 # %%
 import math
@@ -26,7 +26,8 @@ route(here="01")
 #
 # **Recall.** In notebook 00 the model answered *went*, and none of its weights had changed. What it had read came in through
 # *attention*, the one place where a token can look at other tokens.
-#
+
+# %% [markdown]
 # Each token has three vectors: a **query** (what is it looking for?), a **key** (what can it be found by?) and a **value** (what
 # does it give to those who find it?). In the code a token is a *row*: `q` and `k` are `[n d]`, `v` is `[n m]`. (Papers write columns.
 # We say so once, here.) Tokens are counted from 1, in formulas and figures; the query of token 1 is the row `q[0]`.
@@ -330,7 +331,8 @@ for count in (1, 2, 8, 32):
 # | $q$ | 1 | 1 | 2 | 1 |
 # | $k$ | 1 | 2 | 1 | 3 |
 # | $v$ | 1 | 3 | 2 | 1 |
-#
+
+# %% [markdown]
 # Chunk 1 starts with an empty state. Token 1: $1 \cdot (1 \cdot 1) = 1$. Token 2: $1 \cdot (1 \cdot 1) + 3 \cdot (2 \cdot 1) = 7$.
 # Then the chunk is written: $S = 1 \cdot 1 + 3 \cdot 2 = 7$.
 #
@@ -432,11 +434,11 @@ for form in ("linear, chunked", "linear, recurrent"):
     print(", ".join(f"{over[tokens == n][0]:.2g} at {n:,}" for n in (128, 2048, 16384)))
 
 # %% [markdown]
-# The recurrence does the fewest operations on a long text, and still takes longer than softmax at all these lengths: a step has to wait
-# for the one before it, and is too small to use the processor well.
+# The recurrence does the fewest operations on a long text, and still takes longer than softmax at all these lengths. Each of its steps
+# waits for the one before it, and the course's version makes a new state for every token, since training needs the old ones, too.
 #
-# Now generating. There softmax attention keeps a **cache** of all keys and values, so that nothing is computed twice; linear
-# attention keeps its state.
+# Now generating. Softmax attention keeps a **cache** of all keys and values, so that nothing is computed twice; linear attention keeps its
+# state. Nothing is trained here, so that both may change in place what they keep.
 
 # %%
 predict(
@@ -462,39 +464,45 @@ generation_cost.GENERATION.show_source()
 kept = generation_cost.lengths("kept")
 lengths, cached, *_ = per_token["softmax, cache"]
 ratio = cached / per_token["linear, state"][1]
-print("time with the cache over time with the state:", ", ".join(map("{1:.2g} at {0:,}".format, lengths, ratio)))
+print("time with the cache over time with the state:", ", ".join(map("{1:,.1f} at {0:,}".format, lengths, ratio)))
 for way, (_, sizes, *_) in kept.items():
     print(f"{way:15} keeps {sizes[0] / 1e6:.2f} MB at {lengths[0]} tokens, {sizes[-1] / 1e6:.2f} MB at {lengths[-1]:,}")
+in_place = 16384 * per_token["linear, state"][1].max()
+reads = {
+    form: costs[form][1][tokens == 16384][0] for form in ("linear, chunked", "linear, recurrent", "softmax (torch)")
+}
+print(f"to read 16,384 tokens: steps in place {in_place:.2f} s;", ", ".join(f"{f} {s:.2f} s" for f, s in reads.items()))
 
 # %%
 reveal(
     "generate",
     "at all from 64 tokens on",
-    "The cache takes {low:.2g} times as long at 64 tokens and {high:.2g} times at 65,536: all of it is read for every token.",
+    "The cache takes {low:.2g} times as long at 64 tokens and {high:,.0f} times at 65,536: all of it is read for every token.",
     low=ratio[0],
     high=ratio[-1],
 )
 
 # %% [markdown] tags=["after-generate"]
-# This is the answer to the question of §2, in seconds and in bytes. (Recorded on one thread; seconds of the processor's own time, since
-# the machine was busy with other things. Both forms change what they keep in place. One layer; a model has many, each with its own.)
+# This is the answer to the question of §2, in seconds and in bytes, for one layer. (Recorded on one thread. Seconds are the processor's own:
+# waiting for other programs does not count.) In place, the steps of the recurrence are fast enough to read a long text in less time than
+# softmax takes, but not in less than the chunks.
 
 # %%
 predict(
     "sentence-01",
     "Which sentence do the two figures allow?",
     [
-        "One form of linear attention is the fastest for reading and for generating.",
-        "On short texts linear attention saves nothing.",
-        "Read a long text in chunks and generate with the state: each is faster there than softmax.",
-        "A GPT with linear attention would answer as well, only faster.",
+        "One form of linear attention is the fastest for reading and for generating",
+        "On short texts linear attention saves nothing",
+        "Read a long text in chunks and generate with the state: each is faster there than softmax",
+        "A GPT with linear attention would answer as well, only faster",
     ],
 )
 
 # %%
 reveal(
     "sentence-01",
-    "Read a long text in chunks and generate with the state: each is faster there than softmax.",
+    "Read a long text in chunks and generate with the state: each is faster there than softmax",
     "Even at 64 tokens the state takes less time and fewer bytes. How good answers are, no figure here measures.",
 )
 
@@ -515,7 +523,8 @@ reveal(
 # $$o_t = \frac{\sum_{i \le t} v_i \, \varphi(k_i) \cdot \varphi(q_t)}{\sum_{i \le t} \varphi(k_i) \cdot \varphi(q_t)}, \qquad \varphi(x) = \mathrm{elu}(x) + 1 \tag{1.5}$$
 #
 # elu$(x)$ is $x$ for positive $x$ and $e^x - 1$ otherwise, so $\varphi$ is $x + 1$ or $e^x$: positive everywhere.
-#
+
+# %% [markdown]
 # {exercise:normalized_linear_attention}
 
 
@@ -614,7 +623,7 @@ normal = torch.randn(50, 50, generator=torch.Generator().manual_seed(1), dtype=t
 for order in (2, 4, 8):
     size = sum(64**p for p in range(order + 1)) * 65  # of S and z
     off = [(cut(s, order) - s.softmax(-1)).abs().sum(-1).mean() / 2 for s in (normal, 5 * normal)]
-    print(f"up to p = {order}: a state as large as a cache of {size / 128:.0e} tokens; ", end="")
+    print(f"up to p = {order}: a state as large as a cache of {size / 128:,.0f} tokens; ", end="")
     print(f"misplaced {off[0]:.1%}, with scores five times as large {off[1]:.0%}")
 
 # %% [markdown]

@@ -281,7 +281,7 @@ def normalized_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:
     hints=(
         "(eq. 1.5) has one sum above and one below. The one above is exercise 1.2 with other queries and keys.",
         "φ acts on every number of q and of k. The sum below is that of the same weights, without values.",
-        "Make the masked table of φ(q), φ(k) once; a row's sum is `.sum(-1, keepdim=True)`. φ is `F.elu(x) + 1`.",
+        "Make the masked table of φ(q), φ(k) once; divide it by the sums of its rows. elu is in `torch.nn.functional`.",
     ),
     passed="Positive weights that sum to one, and still no softmax: a running state can do it.",
 )
