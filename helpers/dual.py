@@ -119,8 +119,42 @@ def icl_decomposition(
 
 
 @checked
+def softmax_decomposition(
+    q: Input, k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"], demos: Annotated[int, Ge(1)]
+) -> tuple[Float[Tensor, "*batch"], Output, Output]:
+    """(eq. 3.4): softmax attention of one query is (1 − α) F_ZSL + α μ_D exactly: α, F_ZSL, μ_D.
+
+    The first `demos` of n keys are the demonstrations'; α is their share of the softmax weight, and each part is a
+    softmax attention of its own. Raises ValueError where no key is left for the query's own text.
+    """
+    if demos >= k.shape[-2]:
+        raise ValueError(f"softmax_decomposition: demos is {demos} of {k.shape[-2]} keys; the query's own need one.")
+    scores = (k @ q[..., None])[..., 0] / q.shape[-1] ** 0.5
+    sizes = (demos, k.shape[-2] - demos)
+    parts = list(zip(scores.split(sizes, -1), v.split(sizes, -2), strict=True))
+    from_demos, zero_shot = ((part.softmax(-1)[..., None, :] @ values)[..., 0, :] for part, values in parts)
+    shown, own = (part.logsumexp(-1) for part, _ in parts)
+    return (shown - own).sigmoid(), zero_shot, from_demos
+
+
+@checked
+def delta_rule(
+    q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch n d"], v: Float[Tensor, "*batch n m"], lr: Rate
+) -> Float[Tensor, "*batch n m"]:
+    """(eq. 3.5): S_t = S_{t−1} + lr (v_t − S_{t−1} k_t) ⊗ k_t, o_t = S_t q_t: a step (eq. 2.2) a token, from S₀ = 0.
+
+    Schlag et al. (2102.11174) after Widrow and Hoff (1960): here what is written is an error, not the value.
+    """
+    state, outputs = q.new_zeros(*q.shape[:-2], v.shape[-1], q.shape[-1]), []
+    for q_t, k_t, v_t in zip(*(x.split(1, -2) for x in (q, k, v)), strict=True):
+        state = gradient_step(state, k_t, v_t, lr)[1]
+        outputs.append(q_t @ state.mT)
+    return torch.cat(outputs, -2) if q.shape[-2] else torch.zeros_like(v)
+
+
+@checked
 def rank_one_patch(w: Weights, before: Input, after: Input) -> Weights:
-    """(eq. 3.6): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003).
+    """(eq. 3.8): ΔW = W (after − before) ⊗ before / ‖before‖²: (W + ΔW) before = W after (Dherin et al. 2507.16003).
 
     Raises ValueError where `before` is 0.
     """

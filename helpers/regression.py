@@ -67,7 +67,7 @@ def random_problems(
 
 @checked
 def gd_as_attention(w0: Float[Tensor, "m d"], lr: Rate) -> Weights:
-    """(eq. 3.4): the layer of linear self-attention that is one gradient step (eq. 2.2) from W₀."""
+    """(eq. 3.6): the layer of linear self-attention that is one gradient step (eq. 2.2) from W₀."""
     m, d = w0.shape
     unit = torch.eye(d + m, dtype=w0.dtype, device=w0.device)
     looks, errors = unit.clone(), torch.zeros_like(unit)
@@ -111,7 +111,7 @@ def heavy_ball_layers(
 
 
 def gd_plus_plus(d: int, lr: Rate, gamma: float) -> Weights:
-    """GD++ as a layer: a step (eq. 3.4) from W₀ = 0 that also moves every input, x ← x − γ Σ_j x_j (x_j·x)."""
+    """GD++ as a layer: a step (eq. 3.6) from W₀ = 0 that also moves every input, x ← x − γ Σ_j x_j (x_j·x)."""
     layer = gd_as_attention(torch.zeros(1, d), lr)
     layer["w_v"][:d, :d] = torch.eye(d)
     layer["p"][:d, :d] = -gamma * torch.eye(d)
@@ -122,7 +122,7 @@ def gd_plus_plus(d: int, lr: Rate, gamma: float) -> Weights:
 def best_step_size(
     inputs: Float[Tensor, "b n d"], targets: Float[Tensor, "b n"], x: Float[Tensor, "b d"], y: Float[Tensor, " b"]
 ) -> float:
-    """(eq. 3.5): the lr of one step (eq. 2.2) from W = 0 with the least mean error², Σ y p / Σ p², p = Σ_i t_i (x_i·x).
+    """(eq. 3.7): the lr of one step (eq. 2.2) from W = 0 with the least mean error², Σ y p / Σ p², p = Σ_i t_i (x_i·x).
 
     Raises ValueError where every p is 0 (no inputs, or all of them zero): then every lr does the same.
     """
@@ -133,13 +133,19 @@ def best_step_size(
 
 
 def theory(n: int, d: int, inputs: Literal["gaussian", "uniform"] = "gaussian") -> tuple[float, float]:
-    """The best lr of (eq. 3.5) and its loss in expectation, from the inputs' second and fourth moments.
+    """The best lr of (eq. 3.7) and its loss in expectation, from the inputs' second and fourth moments.
 
     Gaussian: 1 / (n + d + 1), and d (d + 1) / (n + d + 1).
     """
     second, fourth = MOMENTS[inputs]
     lr = second / (fourth + (n + d - 2) * second**2)
     return lr, d * second * (1 - n * second * lr)
+
+
+def least_squares(problems: Problems) -> Float[Tensor, " b"]:
+    """w·x for the w that fits the demonstrations best; of several such w the shortest."""
+    w = torch.linalg.lstsq(problems.inputs, problems.targets[..., None]).solution[..., 0]
+    return (w * problems.x).sum(-1)
 
 
 def loss(predictions: Float[Tensor, " b"], problems: Problems) -> float:
@@ -164,6 +170,7 @@ def learn(
     batch: int = 1024,
     lr: float = 0.01,
     inputs: Literal["gaussian", "uniform"] = "gaussian",
+    scale: float | Float[Tensor, " d"] = 1.0,
 ) -> Learned:
     """Train layers of linear self-attention, all four matrices free, on fresh problems at every step: Adam, one cycle.
 
@@ -177,7 +184,7 @@ def learn(
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, lr, whole, pct_start=0.1)
 
     def loss_at(step: int) -> Float[Tensor, ""]:
-        problems = random_problems(batch, n, d, rng, inputs)
+        problems = random_problems(batch, n, d, rng, inputs, scale)
         return (predict(stack, problems) - problems.y).square().mean()
 
     clip = partial(nn.utils.clip_grad_norm_, weights, 1.0)
@@ -191,6 +198,6 @@ def _random_layer(width: int, rng: torch.Generator) -> Weights:
 
 
 def step_matrix(layer: Weights) -> Float[Tensor, "d d"]:
-    """What a trained layer makes of x before it meets inputs: prediction = Σ y_i x_i · (A x); lr · I for (eq. 3.4)."""
+    """What a trained layer makes of x before it meets inputs: prediction = Σ y_i x_i · (A x); lr · I for (eq. 3.6)."""
     d = layer["p"].shape[0] - 1
     return -(layer["p"] @ layer["w_v"])[-1, -1] * (layer["w_k"].mT @ layer["w_q"])[:d, :d]

@@ -103,7 +103,7 @@ def test_an_exercise_is_added(copy):
     wrong, right = (RECIPES["Add an exercise"].count(f"@{kind}(NAME") for kind in ("wrong", "right"))
     passed = int(re.search(r"(\d+) passed", printed)[1])
     assert wrong >= 6
-    assert passed == wrong + right + 6  # attempts, time, mistakes told apart, mutants, other inputs, sentences, task
+    assert passed == wrong + right + 9  # attempts; time, mistakes, mutants, salts, sentences, task, kind, inputs, hints
     student, solved = run(copy, sys.executable, "-c", BUILD).split("\n\n")
     assert "### Exercise 2.6 · largest_rate" in student
     assert "check(largest_rate)" in solved

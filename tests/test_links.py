@@ -43,7 +43,7 @@ def test_what_leads_nowhere_is_named(text, said):
         '[x](README.md "title") [y](<README.md>) [z](https://example.org/nowhere) [m](mailto:a@b)',
         "<!-- [x](nowhere.md) --> `[x](nowhere.md)`\n\n```\n[x](nowhere.md), exercise 9.9\n```",
         "(eq. 1.1), (eqs. 1.1, 2.1), Exercise 1.2, notebooks 00 to 06",
-        "[x](notebooks/01_linear_attention.ipynb#1-·-Attention-is-a-table)",
+        "[x](notebooks/01_linear_attention.ipynb#1-·-Attention-is-a-table-★)",
     ],
 )
 def test_what_leads_somewhere_is_left_alone(text):

@@ -28,13 +28,14 @@ class Claim:
     expected: object = None
     mistakes: Mistakes = field(default_factory=dict)
     counts: bool = False  # earns part of the points in homework: a claim about values, not about forms
+    choices: tuple[str, ...] = ()  # what may be chosen, where that is asked
 
     @property
     def told(self) -> tuple[str, str]:
         """What is wrong, in one sentence, and what shows it."""
         if self.mistake:
             return self.mistake, self.broken
-        return (UNKNOWN, self.broken) if self.counts else sentence(self.broken)
+        return sentence(self.broken) if self.expected is None else (UNKNOWN, self.broken)
 
 
 def sentence(text: str) -> tuple[str, str]:
@@ -83,6 +84,17 @@ def is_pair(out: object, first: str, second: str) -> Claim:
         return Claim(says)
     got = f"{len(out)} things" if isinstance(out, tuple) else "one tensor" if isinstance(out, Tensor) else "none"
     return Claim(says, f"Two results are asked for, `return {first}, {second}`; this returns {got}.")
+
+
+def is_choice(out: object, right: str, wrong: Mapping[str, str], name: str = "the answer") -> Claim:
+    """One of several answers by its letter or number; `wrong` has a sentence of its own for every other one."""
+    choices = tuple(sorted([right, *wrong]))
+    says = f"{name} is one of {', '.join(choices)}"
+    chosen = str(out).strip().upper()
+    if isinstance(out, bool) or not isinstance(out, str | int) or chosen not in choices:
+        return Claim(says, f"{name.capitalize()} must be one of {', '.join(choices)}; this is {out!r}.")
+    broken = "" if chosen == right else f"Chosen: {chosen}."
+    return Claim(says, broken, wrong.get(chosen, ""), counts=True, choices=choices)
 
 
 def _kind(out: object, name: str) -> str:
@@ -145,6 +157,6 @@ def _count(wrong: int, of: int) -> str:
     return f"all {of} numbers differ" if wrong == of > 1 else f"{wrong} of {of} numbers differ"
 
 
-def holds(truth: bool, says: str, broken: str) -> Claim:
-    """Any other fact about plain values."""
-    return Claim(says, "" if truth else broken)
+def holds(truth: bool, says: str, broken: str, counts: bool = False) -> Claim:
+    """Any other fact about plain values; `counts` where it is what was asked for, not a form."""
+    return Claim(says, "" if truth else broken, counts=counts)

@@ -14,6 +14,13 @@ from helpers.check import causes, frames, run
 from helpers.check.claims import EXACT, Claim, sentence
 from helpers.check.run import Fault
 
+WRITE = "write"
+KINDS = {  # what is asked for
+    WRITE: "a function of the course",
+    "derive": "a step of a derivation, as an expression that numbers can check",
+    "diagnose": "the line of a short analysis that is wrong, and why",
+    "design": "an input, a control or a split that tells two explanations apart",
+}
 NOT_ATTEMPTED = "Not attempted yet: replace the line `raise NotImplementedError`."
 
 
@@ -29,12 +36,18 @@ class Exercise:
     difficulty: int  # 1 to 5
     importance: int  # 1 to 5
     core: bool  # on the core path: ★
-    hints: tuple[str, str]
+    hints: tuple[str, ...]  # where to look, the idea, nearly the line
     passed: str  # what now holds, in one line
     claims: Callable[["Attempt"], Iterator[Claim]]
     course: Callable  # the course's own version
     watched: dict[CodeType | Callable, str]  # code that does the exercise: an attempt may not call it
     allowed: set[CodeType]
+    kind: str = WRITE
+    title: str = ""  # in English, where the function's name doesn't say it
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"exercise {self.number}: kind {self.kind!r} is none of {', '.join(KINDS)}.")
 
 
 @dataclass(frozen=True)
@@ -67,28 +80,39 @@ EXERCISES: dict[str, Exercise] = {}
 
 
 def exercise(
-    number: str, *, module: ModuleType, may_use: tuple[str, ...] = (), same: tuple = (), **about: object
+    number: str,
+    *,
+    module: ModuleType | None = None,
+    course: Callable | None = None,
+    may_use: tuple[str, ...] = (),
+    same: tuple = (),
+    **about: object,
 ) -> Callable:
     """Make an exercise of a generator of claims; `module` holds the course's version under the generator's name.
 
-    Watched are all functions of `module` but `may_use`, and `same`: other functions that do the exercise.
+    An exercise that is no function of the course gives its own version as `course`. Watched are all functions of
+    `module` but `may_use`, the course's version, and `same`: other functions that do the exercise.
     """
 
     def keep(claims: Callable) -> Callable:
-        own = {
-            name: code(f)
-            for name, f in vars(module).items()
-            if inspect.isfunction(f) and f.__module__ == module.__name__ and not name.startswith("_")
-        }
-        watched = {c: name for name, c in own.items() if name not in may_use} | {code(f): f.__name__ for f in same}
+        own = _functions(module) if module else {}
+        name = claims.__name__
+        answer = course or getattr(module, name)
+        watched = {c: name for name, c in own.items() if name not in may_use}
+        watched |= {code(f): f.__name__ for f in (answer, *same)}
         allowed = {own[name] for name in may_use}
-        name, course = claims.__name__, getattr(module, claims.__name__)
         EXERCISES[name] = Exercise(
-            name, number, claims=claims, course=course, watched=watched, allowed=allowed, **about
+            name, number, claims=claims, course=answer, watched=watched, allowed=allowed, **about
         )
         return claims
 
     return keep
+
+
+def _functions(module: ModuleType) -> dict[str, CodeType | Callable]:
+    """The code of a module's own public functions, by name."""
+    own = ((name, f) for name, f in vars(module).items() if inspect.isfunction(f) and not name.startswith("_"))
+    return {name: code(f) for name, f in own if f.__module__ == module.__name__}
 
 
 def code(function: Callable) -> CodeType | Callable:
@@ -182,7 +206,7 @@ def _stopped(asked: Exercise, attempt: Attempt, error: Exception) -> Verdict:
         called = f"It can't be called as the exercise asks, with ({', '.join(given)}). Python says: {error}."
         return _failed(asked, attempt, called)
     lines = "".join(traceback.format_exception(frames.own(error)))
-    return Verdict(asked, "crashed", "", causes.likeliest(error, given[0]), lines, attempt.printed, error)
+    return Verdict(asked, "crashed", "", causes.likeliest(error, (given or [""])[0]), lines, attempt.printed, error)
 
 
 def credit(asked: Exercise, attempt: Attempt) -> tuple[int, int]:

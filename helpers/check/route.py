@@ -18,7 +18,10 @@ ROUTE = {  # number: the notebook's name on disk and on the page
     "06": ("momentum_attention", "momentum attention"),
 }
 HERE, DONE, OPEN = (21, 101, 192), (46, 125, 50), (117, 117, 117)  # of boxes: an exercise, passed, not yet
-STOP = "display: inline-block; vertical-align: top; width: 78px; min-height: 84px; margin: 0 4px 6px 0; padding: 4px"
+STOP = (
+    "display: inline-block; vertical-align: top; box-sizing: border-box; width: 88px; min-height: 92px; "
+    "margin: 0 4px 6px 0; padding: 4px"
+)
 
 
 class Route:

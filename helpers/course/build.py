@@ -15,6 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
+from helpers.check.engine import WRITE
 from helpers.course import address, equations, kept_back
 from helpers.experiments import facts
 from helpers.plots.page import EMBEDDED
@@ -123,8 +124,10 @@ def asked(exercise: Exercise) -> str:
     rated = f"difficulty {boxes.dots(exercise.difficulty)} · importance {boxes.dots(exercise.importance)}"
     hints = (fold(f"Hint {number}", in_markdown(hint)) for number, hint in enumerate(exercise.hints, 1))
     task = f"**{boxes.MARKS['exercise']} {in_markdown(exercise.task)}**"
-    inside = "\n\n".join([task, f"{rated} · {exercise.minutes} minutes", *hints])
-    return f"### Exercise {exercise.number}{star} · {exercise.name}\n\n{boxes.markdown_box('exercise', inside)}"
+    kind = "" if exercise.kind == WRITE else f"{exercise.kind} · "
+    inside = "\n\n".join([task, f"{kind}{rated} · {exercise.minutes} minutes", *hints])
+    title = exercise.title or exercise.name
+    return f"### Exercise {exercise.number}{star} · {title}\n\n{boxes.markdown_box('exercise', inside)}"
 
 
 def fold(summary: str, text: str) -> str:

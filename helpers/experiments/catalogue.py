@@ -19,20 +19,24 @@ from helpers.experiments import (
     attention_cost,
     depth,
     evaluation_cost,
+    generation_cost,
     inside,
     momentum,
     momentum_cost,
     one_step,
     patching,
+    preconditioning,
     pretrained,
+    shots,
+    transfer,
 )
 from helpers.experiments.evidence import core, known, orders, others, paper, rates, recovery, vectors
 from helpers.experiments.study import Study
 from helpers.support import CourseError
 
-MEASURED = (accuracy, inside, one_step, patching, pretrained, momentum, depth)
+MEASURED = (accuracy, inside, one_step, preconditioning, patching, transfer, pretrained, momentum, depth, shots)
 EVIDENCE = (rates, core, recovery, others, orders, vectors, known, paper)  # as planned; the paper on its own models
-TIMED = (attention_cost, momentum_cost, evaluation_cost)  # seconds and bytes: another run gives others
+TIMED = (attention_cost, generation_cost, momentum_cost, evaluation_cost)  # seconds and bytes: another run gives others
 STUDIES = {study.name: study for module in (*MEASURED, *EVIDENCE, *TIMED) for study in module.STUDIES}
 GROUPS = {"evidence": tuple(study.name for module in EVIDENCE for study in module.STUDIES)}
 COSTS = tuple(study.name for module in TIMED for study in module.STUDIES)

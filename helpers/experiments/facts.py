@@ -2,11 +2,23 @@
 
 import difflib
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from helpers.experiments import accuracy, depth, inside, momentum, one_step, patching, pretrained
+from helpers.experiments import (
+    accuracy,
+    depth,
+    inside,
+    momentum,
+    one_step,
+    patching,
+    preconditioning,
+    pretrained,
+    shots,
+    transfer,
+)
 from helpers.experiments.accuracy import CLASSIFIED, FREE, WAYS
 from helpers.experiments.tables import minus, with_interval
 from helpers.support import CourseError
@@ -26,7 +38,7 @@ def fact(key: str) -> str:
 @functools.cache
 def facts() -> dict[str, Callable[[], str]]:
     """All of them: keys are known at once, a text is made when it is asked for."""
-    return dict([*_tables(), *_accuracies(), *_inside(), *_curves(), *_momentum()])
+    return dict([*_tables(), *_accuracies(), *_inside(), *_curves(), *_momentum(), *_shots()])
 
 
 def _tables() -> Facts:
@@ -34,8 +46,20 @@ def _tables() -> Facts:
     yield "table", inside.inside_table
     yield "one step", one_step.one_step_table
     yield "layers", one_step.layers_table
+    yield "two tuned steps", lambda: f"{one_step.LAYERS.rows(way='steps', layers=2)[0]['result']['loss']:.3f}"
+    yield "unequal inputs", preconditioning.one_layer_table
+    yield "two layers", preconditioning.two_layers_table
     yield "patches", patching.patches_table
+    yield "transfer", transfer.transfer_table
+    yield "transfer layer", lambda: str(transfer.best_layer())
+    for shown, rung, score in itertools.product(transfer.SHOWN, transfer.LADDER, transfer.SCORES):
+        yield f"transfer {shown}, {rung}, {score}", functools.partial(_share, shown, rung, score)
     yield "depth", depth.depth_table
+
+
+def _share(*which: str) -> str:
+    """A share of the transfer ladder, mean over the draws."""
+    return f"{transfer.shares(*which).mean():.2f}"
 
 
 def _accuracies() -> Facts:
@@ -117,3 +141,16 @@ def _momentum() -> Facts:
             lambda what=what: pretrained.differences_table(pretrained.PRETRAINED.rows(), what),
         )
     yield "pretrained etas", lambda: pretrained.eta_table(pretrained.PRETRAINED.rows(), 3)
+
+
+def _shots() -> Facts:
+    for count in shots.SHOTS:
+        yield f"shots {count}", functools.partial(shots.shots_table, count)
+    for cell in shots.shot_cells():
+        for what in shots.ANSWERS:
+            kind, count = cell["kind"], cell["shots"]
+            yield f"shots {kind} {count} {what}", functools.partial(_shot, kind, count, what)
+
+
+def _shot(kind: str, count: int, what: str) -> str:
+    return with_interval(shots.estimate(kind, count, what))

@@ -34,7 +34,7 @@ def mean(patches: Sequence[Patch]) -> Patch:
 
 @torch.no_grad()
 def absorb(model: GPT, prompt: str, query: str) -> Patch:
-    """The patch (eq. 3.6) under which `query` alone gets, at its last token, the logits that it gets after `prompt`.
+    """The patch (eq. 3.8) under which `query` alone gets, at its last token, the logits that it gets after `prompt`.
 
     Layer by layer, in the patched model: `before` is the MLP's input there, `after` what it was behind the prompt.
     Raises ValueError for a model without gated MLPs or one whose logits come out otherwise, or an empty query.

@@ -32,6 +32,10 @@ WHAT = {  # in one line, with every letter of the equation that its inputs don't
     "meta_gradient": "What demonstrations x'_i add to the weights of attention without softmax: an [m d] matrix.",
     "icl_decomposition": "Attention without softmax, of one query, over demonstrations and the query's own context: "
     "its two parts, (W_ZSL q, ΔW_ICL q), W_ZSL from the context and ΔW_ICL from the demonstrations.",
+    "softmax_decomposition": "One query's softmax attention over n keys, the first `demos` of which are the "
+    "demonstrations', in three parts: the weight α of these, attention to the others alone (F_ZSL), to these (μ_D).",
+    "delta_rule": "Linear attention whose state S, 0 at first, takes one gradient step a token, on ½ ‖S k_t − v_t‖² "
+    "with the rate lr, before it is read.",
     "gd_as_attention": "The weights w_q, w_k, w_v and p of a layer of attention without softmax that is one gradient "
     "step from w0 at rate lr; tokens are e = (x, y), a query's is (x, −W₀x), and minus its new y is the prediction.",
     "best_step_size": "The rate of one gradient step from W = 0 with the least mean squared error over b tasks; p_b is "

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from helpers.check import Exercise, engine, seeds
+from helpers.check.claims import Claim
 
 SALT = "example"
 DIGITS = 6  # of what is expected
+MOST = 150  # numbers that an example may have
 Call = tuple[tuple[object, ...], object]  # inputs, answer
 
 
@@ -23,6 +25,7 @@ class Example:
 
     inputs: dict[str, str]
     expected: str | None  # None where several answers are right
+    numbers: bool  # whether the answer is made of float64 tensors
 
 
 class _Heard(engine.Attempt):
@@ -39,23 +42,51 @@ class _Heard(engine.Attempt):
 
 
 def of(exercise: Exercise) -> Example | None:
-    """The smallest example in which no dimension is 1; None where inputs can't be written as numbers."""
-    heard = _Heard(exercise)
-    with seeds.salted(SALT):
-        claims = list(exercise.claims(heard))
+    """The smallest example in which no dimension is 1; None where inputs can't be written in a few lines."""
+    heard, claims = _heard(exercise)
     expected = [claim.expected for claim in claims if isinstance(claim.expected, Tensor)]
-    calls = [(inputs, answer) for inputs, answer in heard.calls if all(map(_plain, inputs))]
+    calls = [call for call in heard.calls if call[0] and all(map(_plain, call[0])) and _size(call[0]) <= MOST]
     if not calls:
         return None
     inputs, answer = min(calls, key=lambda call: (not _unique(call[1], expected), _thin(call[0]), _size(call[0])))
     inputs = tuple(map(_rounded, inputs))
     found = _written(exercise.course(*inputs)) if _unique(answer, expected) else None
     names = inspect.signature(exercise.course).parameters
-    return Example(dict(zip(names, map(_written, inputs), strict=False)), found)
+    return Example(dict(zip(names, map(_written, inputs), strict=False)), found, _is_numbers(answer))
+
+
+def choices(exercise: Exercise) -> list[tuple[str, ...]]:
+    """What may be chosen, for each part of the answer."""
+    return [claim.choices for claim in _heard(exercise)[1] if claim.choices]
+
+
+def _heard(exercise: Exercise) -> tuple[_Heard, list[Claim]]:
+    heard = _Heard(exercise)
+    with seeds.salted(SALT):
+        return heard, list(exercise.claims(heard))
 
 
 def _plain(value: object) -> bool:
-    return isinstance(value, Tensor | float | int)
+    """Whether it can be written as it is: tensors, numbers, and words, also in lists and by name."""
+    if isinstance(value, list):
+        return all(isinstance(part, str) for part in value)
+    if isinstance(value, dict):
+        return all(isinstance(part, str) for part in (*value, *value.values()))
+    return isinstance(value, Tensor | float | int | str)
+
+
+def _is_numbers(answer: object) -> bool:
+    """Whether all parts are numbers or tensors of such; whole numbers in a tensor stand for labels."""
+    return all(
+        part.is_floating_point() if isinstance(part, Tensor) else isinstance(part, float | int)
+        for part in _results(answer)
+    )
+
+
+def _results(answer: object) -> tuple[object, ...]:
+    if isinstance(answer, dict):
+        return tuple(answer.values())
+    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def _size(inputs: tuple) -> int:
@@ -69,11 +100,11 @@ def _thin(inputs: tuple) -> bool:
 
 def _unique(answer: object, expected: list[Tensor]) -> bool:
     """Whether the claims compare each part of the answer itself with a value, not what it does."""
-    return all(any(_same(part, other) for other in expected) for part in _parts(answer))
+    return _is_numbers(answer) and all(any(_same(part, other) for other in expected) for part in _parts(answer))
 
 
 def _parts(answer: object) -> Iterator[Tensor]:
-    for part in answer.values() if isinstance(answer, dict) else answer if isinstance(answer, tuple) else (answer,):
+    for part in _results(answer):
         yield torch.as_tensor(part, dtype=torch.float64)
 
 
@@ -91,7 +122,7 @@ def _written(value: object) -> str:
         return f"({', '.join(map(_written, value))})"
     if isinstance(value, Tensor):
         return _listed(value.tolist())
-    return _listed(value)
+    return repr(value) if isinstance(value, list | dict | str) else _listed(value)
 
 
 def _listed(value: object) -> str:

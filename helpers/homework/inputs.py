@@ -29,6 +29,8 @@ SIGNATURES = {  # a name with the letters of its dimensions is a tensor, one wit
     "contributions": "errors n m, inputs n d, x d",
     "meta_gradient": "w_v m e, w_k d e, demos n e",
     "icl_decomposition": "w_v m e, w_k d e, demos n' e, context n e, query d",
+    "softmax_decomposition": "q d, k n d, v n m, demos",
+    "delta_rule": "q n d, k n d, v n m, lr",
     "gd_as_attention": "w0 m d, lr",
     "best_step_size": "inputs b n d, targets b n, x b d, y b",
     "rank_one_patch": "w m d, before d, after d",
@@ -37,7 +39,7 @@ SIGNATURES = {  # a name with the letters of its dimensions is a tensor, one wit
     "momentum_scan": "v n m, eta",
     "heavy_ball_layers": "inputs n d, targets n, x d, lr, beta, layers",
 }
-WHOLE = {"chunk": 2_000, "steps": 100, "layers": 100}  # whole numbers from 1 on, and the largest
+WHOLE = {"chunk": 2_000, "demos": 2_000, "steps": 100, "layers": 100}  # whole numbers from 1 on, and the largest
 BELOW_ONE = ("eta", "beta")  # from 0 on; other numbers from 0 to LARGEST
 
 

@@ -7,12 +7,14 @@ nbgrader's own marks; what a student fills in without a mark is tagged PREFILLED
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import jupytext
 import nbformat
 from nbformat import NotebookNode
 
 from helpers.check import EXERCISES, Exercise
+from helpers.check.engine import WRITE
 from helpers.homework import examples, inputs, questions, tables
 from helpers.homework.settings import Assignment, Item
 from helpers.support import ROOT
@@ -21,6 +23,8 @@ PREFILLED = "prefilled"
 STUB = "raise NotImplementedError  # your code here"
 ANSWER = "*Your answer:*"
 MODULES = ("attention", "dual", "regression", "tasks", "icl", "metrics", "controls")
+MARK = re.compile(r"\{(?:exercise|solution|equations):[^}]*\}|^#+ .*$", re.M)  # what stands for another text; headings
+FIRST = re.compile(r"^\W*1\b", re.M)  # the first line of an analysis
 KINDS = {"function": "functions", "bug": "bug hunts", "verdict": "a table", "written": "written answers"}
 
 HEAD = """# Homework {name} · {title}
@@ -54,6 +58,15 @@ LATE = "\n\n*Late*: each day late, or part of one, costs {late:.0%} of the point
 FUNCTION = """**Exercise {number} · `{name}`** ({points:g} points, about {minutes} minutes)
 
 `{equation}`"""
+
+REASONING = """**Exercise {number} · {title}** (`{name}`; {points:g} points, about {minutes} minutes)
+
+{task}
+
+`{equation}`"""
+
+CHOSEN = "The cell below says whether your answer can be chosen, not whether it is right. {parts}"
+SHARED = "Each of its {count} parts earns the same share of the points."
 
 BUG = """## Bug hunt {number}
 
@@ -150,28 +163,57 @@ def when(due: datetime | None) -> str:
 
 def _function(item: Item, chosen: set[str]) -> Iterator[NotebookNode]:
     exercise = EXERCISES[item.asks]
-    about = {"number": exercise.number, "name": exercise.name, "minutes": exercise.minutes}
-    yield _text(FUNCTION.format(points=item.points, equation=exercise.equation, **about))
+    yield _text("\n\n".join(_posed(exercise, item.points)))
     yield _code(_asked(exercise, chosen), f"write-{exercise.name}", solution=True)
     hidden = f"from helpers.check import grade\n\ngrade({exercise.name})"
     yield _checked(item, f"{_visible(exercise)}\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS")
 
 
+def _posed(exercise: Exercise, points: float) -> Iterator[str]:
+    """What is asked; to find the flaw in an analysis, that analysis, too."""
+    text = FUNCTION if exercise.kind == WRITE else REASONING
+    about = {name: getattr(exercise, name) for name in ("number", "name", "title", "task", "equation", "minutes")}
+    yield text.format(points=points, **about)
+    if exercise.kind == "diagnose":
+        yield analysis(exercise)
+        count = len(examples.choices(exercise))
+        yield CHOSEN.format(parts=SHARED.format(count=count) if count > 1 else "").strip()
+
+
+def analysis(exercise: Exercise) -> str:
+    """The text around `{exercise:NAME}`; where no line 1 is there, behind that of the cell before."""
+    cells = jupytext.read(_source(exercise)).cells
+    place = next(n for n, cell in enumerate(cells) if f"{{exercise:{exercise.name}}}" in cell.source)
+    text = MARK.sub("", cells[place].source).strip()
+    if not FIRST.search(text):
+        text = f"{MARK.sub('', cells[place - 1].source).strip()}\n\n{text}".strip()
+    return text
+
+
+def _source(exercise: Exercise) -> Path:
+    """The notebook that asks it."""
+    return next((ROOT / "notebooks" / "source").glob(f"{exercise.number.split('.')[0].zfill(2)}_*.py"))
+
+
 def _visible(exercise: Exercise) -> str:
-    """The check that a student can run: one example with its numbers."""
+    """The check that a student can run: one example with its numbers, or whether an answer can be chosen."""
+    if exercise.kind == "diagnose":
+        options = ", ".join(f'"{" ".join(choices)}"' for choices in examples.choices(exercise))
+        return f"homework.chosen({exercise.name}, {options})"
     example = examples.of(exercise)
     if example is None:
         return f"{exercise.name}  # graded by what it does; there is no example that could be written out here"
     given = "".join(f"    {name}={value},\n" for name, value in example.inputs.items())
     if example.expected is None:
-        return f"homework.runs(\n    {exercise.name},\n{given})"
+        return f"homework.{'runs' if example.numbers else 'gives'}(\n    {exercise.name},\n{given})"
     return f"homework.example(\n    {exercise.name},\n{given}    expected={example.expected},\n)"
 
 
 def _asked(exercise: Exercise, chosen: set[str]) -> str:
     """The exercise as the course's own notebook asks it; its solution imports what it took from the course."""
-    source = next((ROOT / "notebooks" / "source").glob(f"{exercise.number.split('.')[0].zfill(2)}_*.py"))
-    cells = (cell.source for cell in jupytext.read(source).cells if "exercise" in cell.metadata.get("tags", ()))
+    cells = (
+        cell.source for cell in jupytext.read(_source(exercise)).cells if "exercise" in cell.metadata.get("tags", ())
+    )
     found = next(cell for cell in cells if re.search(rf"^def {exercise.name}\(", cell, re.M))
     solution = found.split("# BEGIN SOLUTION")[1]
     shelf = [f"from helpers import {name}" for name in MODULES if re.search(rf"\b{name}\.\w", solution)]

@@ -87,6 +87,27 @@ def runs(function: Callable, **given: object) -> None:
     print(f"{function.__name__} gives {found}.\nSeveral answers can be right: they are graded by what they do.")
 
 
+def gives(function: Callable, **given: object) -> None:
+    """What does your function answer on this one example? Many answers can be right, of many forms."""
+    found = _tried(function, given)
+    if found is not None:
+        print(f"{function.__name__} gives {found}.\nSeveral answers can be right: they are graded by what they do.")
+
+
+def chosen(function: Callable, *options: str) -> None:
+    """Can your answer be chosen? Each of `options` names the choices for one part. Not whether it is right."""
+    found = _tried(function, {})
+    if found is None:
+        return
+    parts = found if isinstance(found, tuple | list) else (found,)
+    if len(parts) != len(options):
+        raise Told(f"{function.__name__}: {len(options)} things are asked for; this returns {len(parts)}.")
+    for part, choices in zip(parts, map(str.split, options), strict=True):
+        if isinstance(part, bool) or not isinstance(part, str | int) or str(part).strip().upper() not in choices:
+            raise Told(f"{function.__name__}: {part!r} can't be chosen; choose one of {', '.join(choices)}.")
+    print(f"✓ Chosen: {', '.join(str(part).strip().upper() for part in parts)}. Whether it is right, grading says.")
+
+
 def _tried(function: Callable, given: Mapping[str, object]) -> object:
     """What your function answers; None where it is not written yet."""
     try:
@@ -100,10 +121,10 @@ def _tried(function: Callable, given: Mapping[str, object]) -> object:
 
 
 def _numbers(value: object) -> object:
-    """Lists of numbers as tensors, in float64 unless they are whole or truth values."""
+    """Lists of numbers as tensors, in float64 unless they are whole or truth values; lists of words stay lists."""
     if isinstance(value, tuple):
         return tuple(map(_numbers, value))
-    if not isinstance(value, list):
+    if not isinstance(value, list) or any(isinstance(part, str) for part in value):
         return value
     made = torch.tensor(value)
     return torch.tensor(value, dtype=torch.float64) if made.is_floating_point() else made

@@ -106,11 +106,7 @@ def accuracies(raw: Estimates, calibrated: Estimates, chance: dict[str, float], 
     check_any(styles)
     panels = {"raw": raw, "label bias removed": calibrated}
     figures = [_by_task(table, chance, styles, name) for name, table in panels.items()]
-    summary = "; ".join(
-        f"{task}: {', '.join(f'{way} {estimate[0]:.2f}' for way, estimate in ways.items())}"
-        for task, ways in raw.items()
-    )
-    show(figures, title, f"Raw accuracy, {summary}. Beside it, the same with label bias removed.")
+    show(figures, title, f"Raw accuracy, {_listed(raw)}. Beside it, the same with label bias removed.")
 
 
 def _way_looks(ways: Iterable[str]) -> dict[str, dict]:
@@ -120,7 +116,28 @@ def _way_looks(ways: Iterable[str]) -> dict[str, dict]:
     return {way: style for way, style in styles.items() if way in present}
 
 
-def _by_task(table: Estimates, chance: dict[str, float], styles: dict[str, dict], name: str) -> Figure:
+@in_style
+def shares(panels: dict[str, Estimates], xlabel: str, title: Title) -> None:
+    """A panel a table, side by side: a row each, in it a share with its interval for every way, one below the other."""
+    ways = [way for table in panels.values() for row in table.values() for way in row]
+    check_any(ways)
+    styles = looks(list(dict.fromkeys(ways)), markers=PLAIN_MARKERS)
+    wrapped = {name: {textwrap.fill(row, 17): found for row, found in table.items()} for name, table in panels.items()}
+    figures = [_by_task(table, {}, styles, name, xlabel) for name, table in wrapped.items()]
+    summary = ". ".join(f"{name}: {_listed(table)}" for name, table in panels.items())
+    show(figures, title, f"{xlabel}, mean and interval. {summary}.")
+
+
+def _listed(table: Estimates) -> str:
+    """Every share of a table, in words."""
+    return "; ".join(
+        f"{row}: {', '.join(f'{way} {mean:.2f}' for way, (mean, *_) in found.items())}" for row, found in table.items()
+    )
+
+
+def _by_task(
+    table: Estimates, chance: dict[str, float], styles: dict[str, dict], name: str, xlabel: str = "accuracy"
+) -> Figure:
     """Tasks from top to bottom, in each its ways one below the other; dotted: guessing."""
     figure, axes = canvas(HALF, (0.14 * len(styles) + 0.22) * len(table) + 1.3 + 0.09 * len(styles))
     drawn = {way: _intervals(axes, place, way, table, styles) for place, way in enumerate(styles)}
@@ -128,7 +145,7 @@ def _by_task(table: Estimates, chance: dict[str, float], styles: dict[str, dict]
         if task in chance:
             drawn["guessing"] = axes.plot([chance[task]] * 2, [row - 0.45, row + 0.45], color=INK, lw=1.2, ls=":")[0]
     axes.set_yticks(range(len(table)), [task.replace("-", "-\n") for task in table])
-    axes.set(xlim=(-0.02, 1.02), ylim=(len(table) - 0.5, -0.5), xlabel="accuracy")
+    axes.set(xlim=(-0.02, 1.02), ylim=(len(table) - 0.5, -0.5), xlabel=xlabel)
     axes.set_title(name, weight="bold")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")

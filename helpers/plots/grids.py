@@ -19,8 +19,13 @@ LEFT, BELOW, BAR, LINE, LETTER = 0.58, 0.5, 0.8, 0.18, 0.076  # inches: beside a
 
 
 @in_style
-def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: Title, numbers: bool = False) -> None:
-    """Matrices side by side: on one scale, white at 0, or each in a hue of its own with its numbers; nan is blank."""
+def matrices(
+    panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: Title, numbers: str = "", first: int = 0
+) -> None:
+    """Matrices side by side: on one scale, white at 0, or each in a hue of its own with its numbers; nan is blank.
+
+    `numbers` is the format in which they stand in their cells; rows and columns are counted from `first`.
+    """
     check_any(panels)
     cell = 0.4 if numbers else _cell([panel.shape[1] for panel in panels.values()])
     names = _even([textwrap.fill(name, max(8, int(panel.shape[1] * cell * 12))) for name, panel in panels.items()])
@@ -31,10 +36,10 @@ def matrices(panels: dict[str, np.ndarray], xlabel: str, ylabel: str, title: Tit
         own = f"\nwhite {0 if low < 0 else _said(low)}, darkest {'±' * (low < 0)}{_said(high)}" if numbers else ""
         axes = _sheet(panel.shape, cell, name + own, place == len(panels) - 1 and not numbers)
         image = axes.imshow(panel, cmap=hues[place % len(hues)] if numbers else hues[0], vmin=low, vmax=high)
-        _ticks(axes, panel.shape, cell)
+        _ticks(axes, panel.shape, cell, first)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         if numbers:
-            _numbers(axes, panel, image)
+            _numbers(axes, panel, image, numbers)
         figures.append(axes.figure)
     if not numbers:
         _bar(figures[-1], image)
@@ -87,10 +92,11 @@ def _sheet(shape: tuple[int, ...], cell: float, name: str, bar: bool) -> Axes:
     return axes
 
 
-def _ticks(axes: Axes, shape: tuple[int, ...], cell: float) -> None:
+def _ticks(axes: Axes, shape: tuple[int, ...], cell: float, first: int) -> None:
     """A number for every row and column, or for every fifth."""
     for axis, size in ((axes.yaxis, shape[0]), (axes.xaxis, shape[1])):
-        axis.set_ticks(range(0, size, 1 if size < 12 and cell > 0.18 else 5))
+        places = range(0, size, 1 if size < 12 and cell > 0.18 else 5)
+        axis.set_ticks(places, [place + first for place in places])
         axis.set_tick_params(length=0, labelsize=SMALL)
 
 
@@ -105,12 +111,12 @@ def _bar(figure: Figure, image: AxesImage) -> None:
     scale.ax.tick_params(length=0)
 
 
-def _numbers(axes: Axes, panel: np.ndarray, image: AxesImage) -> None:
+def _numbers(axes: Axes, panel: np.ndarray, image: AxesImage, form: str) -> None:
     """Every entry in its cell, white on dark; a line around each, so that a 0 is no blank."""
     for (i, j), number in np.ndenumerate(panel):
         if not np.isnan(number):
             bright = np.dot(image.cmap(image.norm(number))[:3], (0.3, 0.59, 0.11))
-            axes.text(j, i, _minus(f"{number:.1f}"), ha="center", va="center", fontsize=SMALL,
+            axes.text(j, i, _minus(format(number, form)), ha="center", va="center", fontsize=SMALL,
                       color=INK if bright > 0.5 else "white")  # fmt: skip
             axes.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec=EDGE, lw=0.6))
 

@@ -1,18 +1,19 @@
 # %% [markdown]
 # # 02 · The dual form
 #
-# **A layer trained by gradient descent can forget what it has become. Keep its first weights, its training examples and their error signals, and it
-# answers by *attending to its training set*: the same numbers, from the other side.**
+# **A linear layer trained by gradient descent can do without its trained weights. Keep its first weights, its training examples and their error signals: attention to the
+# training set gives the same answers.**
 #
-# *You need: notebook 01. About 100 minutes, 60 of them (★) on the core path. No GPU.*
+# *You need: notebook 01. About 135 minutes, 105 of them (★) on the core path. No GPU.*
 
 # %%
 import textwrap
 
+import numpy as np
 import pandas as pd
 import torch
 
-from helpers import attention, dual, gpt, icl, plots, tasks
+from helpers import attention, dual, gpt, icl, metrics, plots, tasks
 from helpers.check import break_it, check, route
 from helpers.course import assets
 from helpers.support import formats
@@ -22,37 +23,38 @@ from helpers.widgets import finding, leave_out, predict, reveal
 route(here="02")
 
 # %% [markdown]
-# ## 1 · One step is a sum
+# ## 1 · One step is a sum ★
 #
 # **Recall.** In notebook 01 the state of linear attention was a sum of outer products $v_i \otimes k_i$, one for every token read.
 #
 # **Question.** What does one step of gradient descent do to a weight matrix?
 #
-# Take a linear layer, $W$ `[m d]`: it answers $Wx$. Example $i$ has an input $x_i$ and a target $y_i$; the loss is $\tfrac12 \sum_i \lVert W x_i - y_i \rVert^2$.
+# Take a linear layer with weights $W$ `[m d]`; its output is $Wx$. Example $i$ has an input $x_i$ and a target $y_i$; the loss is $\tfrac12 \sum_i \lVert W x_i - y_i \rVert^2$.
 
 # %% [markdown]
 # **By hand.** $W = (0, 0)$; $x_1 = (1, 0)$ with $y_1 = 2$; $x_2 = (1, 1)$ with $y_2 = -1$; learning rate ½.
 #
-# The layer says 0 twice, so it is off by $2$ and by $-1$. The errors, rate included: $e_1 = 1$, $e_2 = -\tfrac12$. Each pulls the
-# weights along *its own input*: $W_1 = 1 \cdot (1, 0) - \tfrac12 \cdot (1, 1) = (\tfrac12, -\tfrac12)$.
+# The output is 0 for both, so $2$ and $-1$ are missing. Times the rate, these are the errors: $e_1 = 1$, $e_2 = -\tfrac12$. Each error multiplies
+# *its own input*, and the products are added: $W_1 = 1 \cdot (1, 0) - \tfrac12 \cdot (1, 1) = (\tfrac12, -\tfrac12)$.
 
 # %%
-torch.manual_seed(0)
-w0 = torch.zeros(1, 2)
-inputs, targets = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([[2.0], [-1.0]])
-errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.5)
-print("errors     ", errors.flatten().tolist())
-print("new weights", w1.flatten().tolist())
+by_hand = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+hand_errors, hand_weights = dual.gradient_step(torch.zeros(1, 2), by_hand, torch.tensor([[2.0], [-1.0]]), lr=0.5)
+print("errors     ", hand_errors.flatten().tolist())
+print("new weights", hand_weights.flatten().tolist())
+
+# %% tags=["hide-input"]
+plots.step_as_outer_products(hand_errors.numpy(), by_hand.numpy(), "Each example adds its error times its own input")
 
 # %% [markdown]
-# Why along its input? Change the entry $W_{ab}$ a little: output $a$ moves by $x_b$ times as much, and the loss by $(Wx - y)_a\, x_b$ times as much. So the gradient of
-# one example is $(W x_i - y_i) \otimes x_i$, and a step goes against it.
+# Why its own input? Change the entry $W_{ab}$ a little: output $a$ changes by $x_b$ times as much, and the loss by $(Wx - y)_a\, x_b$ times as much. So the gradient of
+# one example's loss is $(W x_i - y_i) \otimes x_i$. A step subtracts the gradient, times the learning rate.
 #
-# In general the **error signal** of example $i$ is minus the gradient at its output, times the learning rate, and the update is
+# In general the **error signal** $e_i$ of example $i$ is minus the gradient of the loss at the layer's output, times the learning rate, and the update is
 #
 # $$\Delta W = \sum_i e_i \otimes x_i \tag{2.1}$$
 #
-# errors in the place of values, inputs in the place of keys.
+# Compare notebook 01's state: errors stand where values stood, inputs where keys stood.
 
 # %% [markdown]
 # {exercise:weight_update}
@@ -72,7 +74,7 @@ check(weight_update)
 # %% [markdown]
 # {solution:weight_update}
 #
-# For our loss the error signals are the misses, scaled:
+# For our loss the error signal is target minus output, times the learning rate:
 #
 # $$e_i = \mathrm{lr}\,(y_i - W x_i)$$
 #
@@ -96,7 +98,7 @@ check(gradient_step)
 # %% [markdown]
 # {solution:gradient_step}
 #
-# Is it the gradient? Torch can differentiate, and has no opinion about outer products:
+# Is it the gradient? Torch's automatic differentiation knows nothing of outer products. It gives the same step:
 
 # %%
 rng = torch.Generator().manual_seed(1)
@@ -109,7 +111,7 @@ errors, w1 = dual.gradient_step(w0, inputs, targets, lr=0.1)
 print("autograd minus (eq. 2.2):", formats.rounding(w0 - 0.1 * w.grad - w1))
 
 # %% [markdown]
-# Example by example, the same step. Each matrix is one error, at its left, times one input, above it:
+# The same step as a picture. Each matrix is one example's error, drawn at its left, times its input, drawn above it:
 
 # %% tags=["hide-input"]
 plots.step_as_outer_products(
@@ -117,14 +119,14 @@ plots.step_as_outer_products(
 )
 
 # %% [markdown]
-# ## 2 · Forget the weights
+# ## 2 · The layer without its trained weights ★
 #
-# Ask the trained layer about a new $x$, and multiply out. The matrix need never be formed:
+# Apply the trained layer to a new $x$, and multiply out. The matrix $\Delta W$ need never be formed:
 #
 # $$W_1 x = W_0 x + \sum_i e_i \,(x_i \cdot x) \tag{2.3}$$
 #
-# Read the sum aloud: compare $x$ with every training input, weigh its error signal by the comparison, add up. That is (eq. 1.2), linear attention:
-# the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Irie et al. 2022; Aizerman et al. 1964).
+# In words: compare $x$ with every training input, multiply its error signal by the result, add up. That is (eq. 1.2), linear attention:
+# the query is $x$, the keys are the training inputs, the values are the errors. This is the **dual form** (Aizerman et al. 1964; Irie et al. 2022).
 
 # %% [markdown]
 # {exercise:dual_forward}
@@ -144,8 +146,8 @@ check(dual_forward)
 # %% [markdown]
 # {solution:dual_forward}
 #
-# Three ways to the same answer: the trained layer; the sum over its training set; and notebook 01's attention, the training examples as
-# tokens and $x$ as the last one, which asks and brings no value.
+# Three ways to the same answer: the trained layer; the sum over its training set; and notebook 01's attention. There the training examples are
+# tokens, and $x$ is the last token: it has a query, and its value is 0.
 
 # %%
 q = k = torch.cat([inputs, x[None]])
@@ -155,16 +157,21 @@ answer = dual.dual_forward(w0, errors, inputs, x)
 print("layer and dual form  ", formats.rounding(w1 @ x - answer))
 print("layer and attention  ", formats.rounding(w1 @ x - (w0 @ x + attended)))
 
+# %% tags=["hide-input"]
+names = [*(f"$x_{i}$" for i in range(1, 6)), "x"]
+title = "Linear attention with errors as values gives what the step adds: ΔW x"
+plots.attention_flow(names, q.numpy(), k.numpy(), v.numpy(), title, reading="linear")
+
 # %% [markdown]
-# ## 3 · Many steps
+# ## 3 · Many steps ★
 #
-# The second step starts from $W_1$, so its errors are others. But they are errors, and its inputs are the same inputs:
+# The second step starts from $W_1$. Its errors differ from step 1's, but they enter the sum the same way, and they multiply the same inputs:
 #
 # $$e_i^{(t)} = \mathrm{lr}\,(y_i - W_{t-1} x_i)$$
 #
 # $$W_T x = W_0 x + \sum_{t=1}^{T} \sum_i e_i^{(t)} \,(x_i \cdot x) \tag{2.4}$$
 #
-# Attention over the whole training *history*, $T \cdot n$ tokens long.
+# This is attention over the whole training *history*: $T \cdot n$ tokens.
 #
 # {exercise:unrolled_training}
 
@@ -187,31 +194,7 @@ check(unrolled_training)
 # %% [markdown]
 # {solution:unrolled_training}
 #
-# **Break it.** This version takes the errors at $W_0$ again and again. On some data it is right. Find data on which it is wrong.
-
-
-# %%
-def stale(w0, inputs, targets):
-    errors = 0.1 * (targets - inputs @ w0.T)
-    return w0 + 3 * errors.T @ inputs
-
-
-def three_steps(w0, inputs, targets):
-    errors, seen = dual.unrolled_training(w0, inputs, targets, 0.1, 3)
-    return w0 + dual.weight_update(errors, seen)
-
-
-def counterexample():
-    """Inputs (w0 [m d], inputs [n d], targets [n m]) on which `stale` is wrong."""
-    # BEGIN SOLUTION
-    return torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1)  # the second step misses by less
-    # END SOLUTION
-
-
-break_it(stale, three_steps, counterexample)
-
-# %% [markdown]
-# An example comes back in every step with the same input, so its error signals may be added up first: $n$ tokens are enough, however long
+# In every step an example comes with the same input, so its error signals may be added up first: $n$ tokens are enough, however long
 # the training. `dual.trained` keeps one row for every example.
 
 # %%
@@ -222,10 +205,97 @@ for name, signals, keys in (("history ", every, history), ("added up", added, in
     print(name, tuple(signals.shape), "off by", gap)
 
 # %% [markdown]
-# ## 4 · Real digits
+# The lengths of the five examples' error signals, step by step:
+
+# %% tags=["hide-input"]
+lengths = every.view(50, 5, 3).norm(dim=-1).numpy()
+curves = {f"example {i + 1}": (np.arange(1, 51), lengths[:, i]) for i in range(5)}
+plots.lines(
+    curves, "step", "length of the error signal", "Error signals are smaller in the end, but not at every step", log="y"
+)
+
+# %% [markdown]
+# Why not all alike? Take one output and $W_0 = 0$. After $t$ steps let $p_t$ `[n]` be the layer's outputs for its training inputs, and $r_t = y - p_t$ the **residuals**: what is still missing.
+# A step adds lr $\sum_i r_i x_i$ to the weights. So it adds lr $\sum_i r_i\,(x_i \cdot x_j)$ to the output for $x_j$, or, for all at once, with the table of comparisons $K = X X^\top$ `[n n]`:
 #
-# 1,797 handwritten digits, 8 × 8 pixels (scikit-learn's). A linear layer of ten outputs, one a digit, is trained on 1,200 of them by
-# fifty full-batch steps of (eq. 2.2); targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
+# $$p_t = p_{t-1} + \mathrm{lr}\, K\, r_{t-1}$$
+#
+# The matrix $H$ that turns targets into outputs, $p_T = H y$, is called the **hat matrix**. Complete its derivation.
+
+# %% [markdown]
+# {exercise:hat_matrix}
+
+
+# %% tags=["exercise"]
+def hat_matrix(inputs, lr, steps):
+    """H [n n] with p_T = H y, after `steps` full-batch steps from p_0 = 0. inputs: [n d]."""
+    k = inputs @ inputs.T
+    # One step:     p_t = p_{t−1} + lr K (y − p_{t−1})
+    # Residuals:    r_t = y − p_t = (  ?  ) r_{t−1},  r_0 = y
+    # T steps:      r_T = (  ?  ) y
+    # Outputs:      p_T = y − r_T = H y. Return H.
+    # BEGIN SOLUTION
+    one = torch.eye(len(inputs), dtype=inputs.dtype)
+    return one - torch.linalg.matrix_power(one - lr * k, steps)
+    # END SOLUTION
+
+
+# %%
+check(hat_matrix)
+
+# %% [markdown]
+# {solution:hat_matrix}
+#
+# A residual is not multiplied by a number but by the *matrix* $I - \mathrm{lr} K$: what is left of one example's residual depends on all examples. We use this in section 5.
+#
+# **Break it.** "A step goes against the gradient. So it lowers the loss, if there is any left." `careful` relies on this sentence: it takes a step only if the loss falls.
+# With data of usual size it agrees with three plain steps. Find data on which it does not.
+
+
+# %%
+def loss(w, inputs, targets):
+    return 0.5 * (inputs @ w.T - targets).square().sum()
+
+
+def careful(w0, inputs, targets):
+    for _ in range(3):
+        w = dual.gradient_step(w0, inputs, targets, 0.001)[1]
+        w0 = w if loss(w, inputs, targets) < loss(w0, inputs, targets) else w0
+    return w0
+
+
+def three_steps(w0, inputs, targets):
+    return dual.trained(w0, inputs, targets, 0.001, 3)[1]
+
+
+# %%
+def counterexample():
+    """Inputs (w0 [m d], inputs [n d], targets [n m]) on which `careful` is wrong."""
+    # BEGIN SOLUTION
+    return torch.zeros(1, 1), 100 * torch.ones(1, 1), torch.ones(1, 1)  # 0.001 · 100² = 10: far too long a step
+    # END SOLUTION
+
+
+break_it(careful, three_steps, counterexample)
+
+# %% [markdown]
+# The sentence holds for small steps only. Along each direction of the inputs a step multiplies the residual by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
+# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step.
+
+# %% [markdown]
+# On purpose: at one and a half times that rate, the course's function stops and says why.
+
+# %%
+try:
+    dual.trained(w0, inputs, targets, 1.5 * dual.largest_rate(inputs).item(), steps=2000)
+except ValueError as error:
+    print(textwrap.fill(str(error), 60))
+
+# %% [markdown]
+# ## 4 · Real digits ★
+#
+# 1,797 handwritten digits, 8 × 8 pixels (scikit-learn's). A linear layer with ten outputs, one for each digit, is trained on 1,200 of them by
+# fifty full-batch steps of (eq. 2.2). Targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
 
 # %%
 from sklearn.datasets import load_digits
@@ -238,19 +308,24 @@ pixels = torch.tensor(digits.data) - torch.tensor(digits.data)[train].mean(0)
 pixels = pixels / pixels[train].norm(dim=1).mean()
 one_hot = torch.eye(10, dtype=torch.float64)[labels]
 start = 0.02 * torch.randn(10, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=0.004, steps=50)
-said = (pixels[test] @ w.T).argmax(1)
+
+# %% tags=["hide-input"]
+plots.pictures({"training digits": [(images[i], f"a {labels[i]}") for i in train[:8]]}, "The first eight of 1,200")
+
+# %%
+digit_errors, digit_w = dual.trained(start, pixels[train], one_hot[train], lr=0.004, steps=50)
+said = (pixels[test] @ digit_w.T).argmax(1)
 print(f"right, of {len(test)} test digits:")
 print(f"before training {((pixels[test] @ start.T).argmax(1) == labels[test]).double().mean():.0%}")
 print(f"after training  {(said == labels[test]).double().mean():.0%}")
 
 # %% [markdown]
-# Now forget $w$. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (eq. 2.3), one by one, are the
-# **contributions** of the training examples to the answer:
+# Now put the trained matrix aside. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (eq. 2.3), one by one, are the
+# **contributions**, or shares, of the training examples:
 #
 # $$c_i = e_i\,(x_i \cdot x) \tag{2.5}$$
 #
-# $$\sum_i c_i = W_T x - W_0 x$$
+# $$W_0 x + \sum_i c_i = W_T x$$
 #
 # {exercise:contributions}
 
@@ -269,22 +344,23 @@ check(contributions)
 # %% [markdown]
 # {solution:contributions}
 #
-# We begin with a digit that the layer gets *wrong*: where would you look for the reason?
+# We begin with a digit that the layer gets *wrong*. Which training digits made it so?
 
 # %%
 predict(
     "reason",
     "The layer takes an 8 for a 1. Which training digits push it most towards 1, away from 8?",
-    ["1s that look like it", "8s that look like it", "8s that look unlike it"],
+    ["8s that look unlike it", "1s that look like it", "8s that look like it"],
 )
 
 # %%
-margins = (pixels[test] @ w.T).max(1).values - (pixels[test] @ w.T).gather(1, labels[test][:, None])[:, 0]
+outputs = pixels[test] @ digit_w.T
+margins = outputs.max(1).values - outputs.gather(1, labels[test][:, None])[:, 0]
 case, wrong, right = (z[margins.argmax()].item() for z in (test, said, labels[test]))
 shares = dual.contributions(digit_errors, pixels[train], pixels[case])
 push = shares[:, wrong] - shares[:, right]
 print(f"surest mistake: an {right} taken for a {wrong}")
-print(f"lead of the {wrong}: {margins.max():.2f}")
+print(f"output {wrong} minus output {right}: {margins.max():.3f}")
 
 # %% tags=["picture-digits", "hide-input"]
 ranked = push.argsort(descending=True)
@@ -299,22 +375,25 @@ rows |= {f"most for {wrong}": shown(ranked[:7]), f"most for {right}": shown(rank
 plots.pictures(rows, "The training examples that this prediction attends to, and their shares of “1” minus “8”")
 
 # %% [markdown]
-# These are the strongest fourteen. Now all 1,200, added up: do they give the layer's own answer? And which kinds of digit push which way?
+# These are the strongest fourteen. Now all 1,200, added up, and with $W_0$'s own part: do they give the layer's answer? And which kinds of digit push which way?
 
 # %%
 up, down = push.clamp(min=0), push.clamp(max=0)
 first = (start[wrong] - start[right]) @ pixels[case]
-print(f"{len(push):,} shares {push.sum():+.3f}, from W₀ {first:+.3f}")
+print(f"{len(push):,} shares {push.sum():+.3f}")
+print(f"from W₀      {first:+.3f}")
 print(f"together     {push.sum() + first:+.3f}")
-print("minus the layer's own:", formats.rounding(push.sum() + first - (w[wrong] - w[right]) @ pixels[case]))
+print("minus the layer's own:", formats.rounding(push.sum() + first - (digit_w[wrong] - digit_w[right]) @ pixels[case]))
+for digit, side in ((wrong, push > 0), (right, push < 0)):
+    print(f"{side.sum()} digits push for {digit}; {(labels[train][side] != digit).double().mean():.0%} are no {digit}s")
+
+# %% tags=["hide-input"]
 kinds = {f"all {len(push):,}": torch.ones_like(labels[train]).bool()}
 kinds |= {f"{digit}s": labels[train] == digit for digit in range(10)}
 sums = {name: (up[kind].sum().item(), down[kind].sum().item()) for name, kind in kinds.items()}
-
-# %% tags=["hide-input"]
 title = finding(
     "reason",
-    "A small difference of large sums: +{up:.2f} and −{down:.2f}. Most of the push for {wrong} comes from {wrong}s",
+    "Positive shares sum to +{up:.2f}, negative ones to −{down:.2f}. Most of the push for {wrong} comes from {wrong}s",
     up=up.sum().item(),
     down=-down.sum().item(),
     wrong=wrong,
@@ -330,33 +409,79 @@ reveal(
     eights=(sums["8s"][0] / up.sum()).item(),
 )
 
+# %% [markdown]
+# Is this digit special? The same for every test digit that is read *correctly*: the sum of the positive shares, divided by what decides, the right output minus the second largest.
+
+# %%
+read_well = said == labels[test]
+best = outputs[read_well].topk(2)
+first_two = digit_errors[:, best.indices]  # [training digits, test digits, 2]
+pushes = (first_two[..., 0] - first_two[..., 1]).T * (pixels[test[read_well]] @ pixels[train].T)
+ratios = pushes.clamp(min=0).sum(1) / (best.values[:, 0] - best.values[:, 1])
+print(f"positive shares over the lead, {len(ratios)} digits: median {ratios.median():.0f}, middle half", end=" ")
+print(" to ".join(f"{end:.0f}" for end in ratios.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64)).tolist()))
+
 # %% [markdown] tags=["after-reason"]
-# **What you should see.** The 1,200 shares sum to the layer's own answer. Hundreds of digits push one way, hundreds the other, each side more than ten times as hard as the lead left over:
-# *a prediction is the small difference of two large sums*. Most *members* of each side are digits of other kinds, for an error signal has an entry for every output, of a
-# 4 too; but most of the push for 1 comes from 1s. And some 8s push towards 1: where $x_i \cdot x$ is negative, an 8 works backwards.
+# **What you should see.** The shares and $W_0$'s part sum to the layer's own answer. Positive and negative shares nearly cancel, here and with correctly read digits:
+# *a prediction is the small difference of two large sums*. Most of the *digits* that push for 1 are no 1s: every digit has an error signal for every output, a 4 too.
+# But most of the *push* comes from 1s. Some 8s push towards 1 as well: where $x_i \cdot x$ is negative, an 8 lowers the output for 8.
 
 # %% [markdown]
-# ## 5 · Is a share a cause?
+# ## 5 · Is a share a cause? ★
 #
-# If the ten examples that pushed hardest had not been there, the answer would have been smaller by their ten shares. Would it? Let us
-# take them away and train again, for 60 test digits, and after fewer and more steps.
+# Which examples does an answer *depend* on? A friend wants to know what would have become of the answer to $x$ without the ten examples that pushed it hardest. Her analysis, line by line:
+#
+# 1. `errors, w = dual.trained(start, inputs, targets, lr, 50)`. The layer's answer is output `a`, the largest of `w @ x`.
+# 2. `shares = dual.contributions(errors, inputs, x)[:, a]`. With W₀'s part they sum to the answer.
+# 3. `gone = shares.argsort(descending=True)[:10]`, the ten that pushed hardest; `rest` are the others.
+# 4. The layer that training on the others alone would have given: `without = start + dual.weight_update(errors[rest], inputs[rest])`. In the dual form nothing has to be trained again.
+# 5. What the answer loses: `((w - without) @ x)[a]`. A check of the typing: it equals `shares[gone].sum()` to 12 digits.
+# 6. So without these ten in the training set, the answer would have been smaller by this number.
+
+# %% [markdown]
+# One line is wrong. Which one, and what is the reason?
+#
+# - **A** · W₀'s part is missing.
+# - **B** · The errors of the other examples come from a training in which the ten took part.
+# - **C** · The strongest shares are those of largest *absolute* value.
+# - **D** · The check cannot fail, so the number is not to be trusted.
+# - **E** · Ten examples of many cannot make a difference.
+#
+# {exercise:flaw_of_the_influence}
+
+
+# %% tags=["exercise"]
+def flaw_of_the_influence():
+    """The number of the line and the letter of the reason, like (1, "A")."""
+    # BEGIN SOLUTION
+    return 4, "B"
+    # END SOLUTION
+
+
+# %%
+check(flaw_of_the_influence)
+
+# %% [markdown]
+# {solution:flaw_of_the_influence}
+#
+# So we train again without the ten, and compare. We do it for 60 test digits, after 1, 3, 10 and 50 steps.
 
 # %%
 predict(
     "retrain",
     "Fifty steps. Retrained without its ten strongest examples, how much of their shares does the answer really lose?",
-    ["all of it", "about half", "less than a fifth"],
+    ["nearly all of it", "about half", "less than a fifth"],
 )
 
 
 # %%
 def removed(steps, count=10, digits=60):
     """For the answers to some test digits: the shares of their strongest examples, and what retraining loses."""
-    digit_errors, w = dual.trained(start, pixels[train], one_hot[train], 0.004, steps)
+    errors, w = dual.trained(start, pixels[train], one_hot[train], 0.004, steps)
     pairs = []
     for i in test[:digits]:
         answer = (w @ pixels[i]).argmax()
-        shares = dual.contributions(digit_errors, pixels[train], pixels[i])[:, answer]
+        shares = dual.contributions(errors, pixels[train], pixels[i])[:, answer]
         rest = train[shares.argsort(descending=True)[count:]]
         without = dual.trained(start, pixels[rest], one_hot[rest], 0.004, steps)[1]
         pairs.append((shares.topk(count).values.sum(), (w - without)[answer] @ pixels[i]))
@@ -366,7 +491,7 @@ def removed(steps, count=10, digits=60):
 found = {f"{steps} step{'s' * (steps > 1)}": tuple(removed(steps)) for steps in (1, 3, 10, 50)}
 
 # %% tags=["hide-input"]
-title = finding("retrain", "One step: what retraining loses is what the shares say. Fifty: hardly any of it")
+title = finding("retrain", "One step: retraining loses what the shares say. Fifty steps: a small part of it")
 plots.points(found, "shares of the ten strongest examples", "lost when retrained without them", title, diagonal=True)
 
 # %% [markdown]
@@ -388,121 +513,253 @@ reveal(
 )
 
 # %% [markdown] tags=["after-retrain"]
-# **What you should see.** After *one* step all points lie on the diagonal: the errors were made at $W_0$ and know nothing of each other. After more
-# steps each example's error depends on what the others have already taught. Take ten away, and the errors of the other 1,190 shift, each a little; together
-# that makes up for nine tenths.
+# **What you should see.** After *one* step all points lie on the diagonal: all errors were made at $W_0$, so none depends on another example. After more
+# steps they do (exercise 2.D1), and less and less of the shares is lost.
+
+# %% [markdown] tags=["after-retrain"]
+# **Why so little?** Let $D_t$ be the layer trained on all examples minus the layer trained without the ten, $S$. Subtract one training loop from the other (eq. 2.2):
+#
+# $$D_t = D_{t-1}\,M + \sum_{i \in S} e_i^{(t)} \otimes x_i$$
+#
+# $$M = I - \mathrm{lr} \sum_{i \notin S} x_i \otimes x_i$$
+#
+# At every step the ten add their errors to the difference; that is all that shares count. But $M$ also *shrinks* the difference. What only the ten have taught is still missing in the other training, so there it is a residual, and the
+# other examples reduce it, by the factor of 2.D1. What an error adds at step $t$ is reduced $T - t$ times:
+#
+# $$D_T\, x = \sum_{t=1}^{T} \sum_{i \in S} e_i^{(t)}\; x_i \cdot (M^{\,T-t} x)$$
+#
+# Without $M$ these are the shares. Is the formula right? For the first test digit:
+
+
+# %%
+def explained(i, steps=50, lr=0.004):
+    """For the answer to digit i: its ten strongest shares, what the formula says is lost, and what retraining loses."""
+    errors = dual.unrolled_training(start, pixels[train], one_hot[train], lr, steps)[0].view(steps, len(train), 10)
+    w = start + dual.weight_update(errors.sum(0), pixels[train])
+    answer, seen, lost = (w @ pixels[i]).argmax(), pixels[i], 0.0
+    shares = dual.contributions(errors.sum(0), pixels[train], pixels[i])[:, answer]
+    gone, rest = shares.argsort(descending=True).split([10, len(train) - 10])
+    for t in reversed(range(steps)):
+        lost += (errors[t, gone, answer] * (pixels[train[gone]] @ seen)).sum()
+        seen = seen - lr * pixels[train[rest]].T @ (pixels[train[rest]] @ seen)  # M seen
+    without = dual.trained(start, pixels[train[rest]], one_hot[train[rest]], lr, steps)[1]
+    return shares[gone].sum(), lost, ((w - without) @ pixels[i])[answer]
+
+
+by_shares, by_formula, by_retraining = explained(test[0])
+print(f"shares {by_shares:.3f}, formula {by_formula:.3f}, retrained {by_retraining:.3f}")
+print("formula minus retrained:", formats.rounding(by_formula - by_retraining))
 
 # %% [markdown]
-# Take some away yourself, from the 8 of section 4. What is lost is always measured: the layer is trained again without them.
+# How fast does it shrink? All 1,200 examples lie in the same 61 directions, the eigenvectors of $\sum_i x_i \otimes x_i$. Along each, $|1 - \mathrm{lr}\,\lambda|^T$ of a residual is left:
+
+# %% tags=["hide-input"]
+steepness = torch.linalg.svdvals(pixels[train])[:61] ** 2
+left = {
+    f"after {T} step{'s' * (T > 1)}": (np.arange(1, 62), ((1 - 0.004 * steepness) ** T).abs().numpy())
+    for T in (1, 3, 10, 50)
+}
+plots.lines(
+    left,
+    "direction, the one with the largest inputs first",
+    "part of a residual that is left",
+    "More steps, more directions repaired",
+)
+
+# %% [markdown]
+# Now take some away yourself, from the 8 of section 4. What is lost is always measured: the layer is trained again without them.
 
 # %% tags=["hide-input"]
 leave_out(images[train], pixels[train], labels[train], start, pixels[case], wrong, right, lr=0.004)
 
 # %% [markdown] tags=["conclusion", "after-retrain"]
-# **What you may conclude.** (eq. 2.5) is an exact *account* of a prediction.
+# **What you may conclude.** Shares (eq. 2.5) are an exact *account* of a prediction: they say how this training made up its number.
 #
-# **What you may not:** that it says what would have been otherwise.
-# An equality shows how a number *is made up*; only an intervention shows what it *depends on*. Keep this for the GPT.
+# **What you may not:** that they say what would have been otherwise. After more than one step, only training again (or the formula, which does the same) tells what the number *depends on*. Keep this for the GPT.
 
 # %% [markdown]
-# ## 6 · Momentum and minibatches
+# ## 6 · Momentum, minibatches, Adam
 #
-# (Nothing to fill in.) These two ways to descend change *only the error signals*: an example that is not in the minibatch has error 0 in that
-# step; with momentum $\beta$ every error goes on working, multiplied by $\beta$ at each step:
+# (Optional; nothing to fill in.) Momentum and minibatches change *only the error signals*. An example that is not in the minibatch has error 0 in that
+# step. With momentum $\beta$ an error acts again in every later step, each time multiplied by $\beta$ once more:
 #
 # $$u_i^{(t)} = \beta\, u_i^{(t-1)} + e_i^{(t)}$$
 #
 # $$\Delta W = \sum_i \Big(\sum_t u_i^{(t)}\Big) \otimes x_i \tag{2.6}$$
 #
-# Torch's own optimiser, which has never heard of the dual form:
+# Torch's own optimiser, which does not use the dual form, against this equation:
+
 
 # %%
-layer = torch.nn.Linear(64, 10, bias=False, dtype=torch.float64)
-layer.weight.data.copy_(start)
-sgd = torch.optim.SGD(layer.parameters(), lr=0.0005, momentum=0.9)
-for _ in range(50):
-    sgd.zero_grad()
-    (0.5 * (layer(pixels[train]) - one_hot[train]).square().sum()).backward()
-    sgd.step()
-digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=0.0005, steps=50, momentum=0.9)
-print("torch minus (eq. 2.6):", formats.rounding(layer.weight - w))
+def with_torch(optimiser, **options):
+    """Fifty steps of one of torch's optimisers on the digits: the layer's weights, and the gradient of every step."""
+    layer, gradients = torch.nn.Linear(64, 10, bias=False, dtype=torch.float64), []
+    layer.weight.data.copy_(start)
+    stepper = optimiser(layer.parameters(), **options)
+    for _ in range(50):
+        stepper.zero_grad()
+        (0.5 * (layer(pixels[train]) - one_hot[train]).square().sum()).backward()
+        gradients.append(layer.weight.grad.clone())
+        stepper.step()
+    return layer.weight.detach(), torch.stack(gradients)
+
+
+momentum_w = dual.trained(start, pixels[train], one_hot[train], lr=0.0005, steps=50, momentum=0.9)[1]
+torch_w = with_torch(torch.optim.SGD, lr=0.0005, momentum=0.9)[0]
+print("torch minus (eq. 2.6):", formats.rounding(torch_w - momentum_w))
 
 # %% [markdown]
-# Each way on the digits: how many test digits are right, and W₀'s part plus all shares against the layer's answer to the 8 of section 4.
+# For each way: how many test digits are right, and whether W₀'s part plus all shares is the layer's answer to the 8 of section 4.
 
 # %%
 ways = {"plain": {}, "momentum 0.9": {"momentum": 0.9}, "minibatches of 100": {"batch": 100}}
 table = {}
-for name, options in ways.items():
+for way, options in ways.items():
     lr = 0.004 * (1 - options.get("momentum", 0))
-    digit_errors, w = dual.trained(start, pixels[train], one_hot[train], lr=lr, steps=50, **options)
-    total = start @ pixels[case] + dual.contributions(digit_errors, pixels[train], pixels[case]).sum(0)
-    found_right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
-    table[name] = (f"{found_right:.0%}", formats.rounding(total - w @ pixels[case]))
+    way_errors, way_w = dual.trained(start, pixels[train], one_hot[train], lr=lr, steps=50, **options)
+    total = start @ pixels[case] + dual.contributions(way_errors, pixels[train], pixels[case]).sum(0)
+    way_right = ((pixels[test] @ way_w.T).argmax(1) == labels[test]).double().mean()
+    table[way] = (f"{way_right:.0%}", formats.rounding(total - way_w @ pixels[case]))
 pd.DataFrame.from_dict(table, orient="index", columns=["right", "shares minus answer"])
 
 # %% [markdown]
-# (With momentum every error counts $1/(1-\beta) = 10$ times in the end, so the rate is a tenth.) *Attention over the training set* is what all three are; the
-# dual form does not tell them apart. It has limits: Adam divides every entry of the gradient by a number of its own, and its update is no sum $\sum u_i \otimes x_i$ any more.
-# (Momentum comes back in notebook 06, inside attention.)
+# (With momentum an error acts $1/(1-\beta) = 10$ times in the end, so the rate is a tenth.) All three are *attention over the training set*; the
+# dual form does not tell them apart. And **Adam**, which divides every entry of the gradient by a number of its own? Two questions to its update $\Delta W$: is it a sum $\sum_i u_i \otimes x_i$ with *any* $u_i$?
+# And with $u_i$ made of example $i$'s *own errors*, one weight a step?
+
+# %%
+adam_w, gradients = with_torch(torch.optim.Adam, lr=0.01)
+adam_dw = adam_w - start
+u = torch.linalg.lstsq(pixels[train].T, adam_dw.T, driver="gelsd").solution
+print("directions of the inputs: ", torch.linalg.matrix_rank(pixels[train]).item(), "of 64")
+print("ΔW minus Σ u ⊗ x, any u:  ", formats.rounding(adam_dw - u.T @ pixels[train]))
+steps_taken = gradients.flatten(1).T  # a column a step: minus Σ (y − Wx) ⊗ x, from the examples' own errors
+weights = torch.linalg.lstsq(steps_taken, adam_dw.flatten()[:, None], driver="gelsd").solution
+missed = (adam_dw.flatten() - (steps_taken @ weights)[:, 0]).norm() / adam_dw.norm()
+print(f"own errors, a weight a step: {missed:.0%} of ΔW's length is missed")
 
 # %% [markdown]
-# ## 7 · On purpose: training that fails
+# The first answer is yes, and it means nothing: three pixels never change, and the inputs span all other directions, so *every* change of the other weights is such a sum.
+# The second is no: $u_i$ is not made of example $i$'s own errors in this way. Adam's update keeps the form of the sum; what it loses is that a value is its own example's error. (Momentum comes back in notebook 06, inside attention.)
+
+# %% [markdown]
+# ## 7 · On purpose: labels that mean nothing ★
 #
-# Is the dual form a sign that something has been *learned*? A case where little is, and one where nothing is.
+# Is the dual form a sign that something has been *learned*? Test it where there is nothing to learn: 50 digits, their labels shuffled, so that an image says nothing about its label.
+
+# %%
+predict(
+    "nothing",
+    "500 steps on 50 digits with shuffled labels. Does the layer learn these 50 labels by heart? Is its dual form exact?",
+    [
+        "not learned, dual form broken",
+        "not learned, dual form exact",
+        "learned, dual form broken",
+        "learned, dual form exact",
+    ],
+)
+
+# %% [markdown]
+# Such a control has to change *one* thing. It keeps all inputs, and it keeps how often each label occurs: a learner that only counts labels must find no difference. What it removes is every link between input and label: a learner that reads the inputs must fall to chance on new ones, not below.
 #
-# **Too few examples**: five digits, 64 dimensions. Along the 59 directions that no example has, nothing ever pulls.
+# {exercise:shuffled}
+
+
+# %% tags=["exercise"]
+def shuffled(inputs, labels, seed):
+    """inputs: [n d], labels: [n] whole numbers → (inputs [n d], labels [n]); the same again for the same seed."""
+    # BEGIN SOLUTION
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    return inputs, labels[order]
+    # END SOLUTION
+
 
 # %%
-few = train[:5]
-digit_errors, w = dual.trained(start, pixels[few], one_hot[few], lr=0.4, steps=500)
-seen_part = torch.linalg.lstsq(pixels[few].T, pixels[test[0]]).solution @ pixels[few]
-blind = pixels[test[0]] - seen_part  # what no example sees of a test digit
-found_right = ((pixels[test] @ w.T).argmax(1) == labels[test]).double().mean()
-gap = start @ pixels[case] + dual.contributions(digit_errors, pixels[few], pixels[case]).sum(0) - w @ pixels[case]
-print(f"right on test digits: {found_right:.0%}")
-print("shares minus answer: ", formats.rounding(gap))
-print("rank of the update:  ", torch.linalg.matrix_rank(w - start).item(), "of 10")
-print("change on the unseen part:", formats.rounding((w - start) @ blind))
+check(shuffled)
 
 # %% [markdown]
-# **Too high a rate.** Along each direction of the inputs a step multiplies the error by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
-# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step.
-# Here, ten steps at one and a half times that rate:
+# {solution:shuffled}
+#
+# Ten draws of 50 training digits. One layer is trained on each draw with its own labels, one with shuffled labels.
+
 
 # %%
-limit = dual.largest_rate(pixels[train]).item()
-digit_errors, seen = dual.unrolled_training(start, pixels[train], one_hot[train], 1.5 * limit, 10)
-w = start + dual.weight_update(digit_errors, seen)
-output = w @ pixels[case]
-gap = (dual.dual_forward(start, digit_errors, seen, pixels[case]) - output).abs().max() / output.abs().max()
-loss = (pixels[train] @ w.T - one_hot[train]).square().sum(1).mean()
-print(f"largest stable rate: {limit:.4f}")
-print(f"mean loss at 1.5 times that: {loss:,.0f}")
-print("dual form minus layer:", formats.rounding(gap))  # as a part of the answer
+def fitted(chosen, given):
+    """Train on the digits `chosen` with labels `given`: accuracy on these, on the test digits; dual form minus layer."""
+    lr = 0.9 * dual.largest_rate(pixels[chosen]).item()
+    errors, w = dual.trained(start, pixels[chosen], torch.eye(10, dtype=torch.float64)[given], lr, 500)
+    by_dual = pixels[test] @ start.T + pixels[test] @ pixels[chosen].T @ errors
+    cases = (chosen, given), (test, labels[test])
+    right = [((pixels[places] @ w.T).argmax(1) == told).double().mean() for places, told in cases]
+    return [*right, (by_dual - pixels[test] @ w.T).abs().max()]
 
-# %% [markdown]
-# And 2,000 steps at that rate:
+
+outcomes = {"own labels": [], "shuffled labels": []}
+for draw in range(10):
+    rng = torch.Generator().manual_seed(draw)
+    chosen = train[torch.randperm(len(train), generator=rng)[:50]]
+    outcomes["own labels"].append(fitted(chosen, labels[chosen]))
+    outcomes["shuffled labels"].append(fitted(chosen, labels[chosen][torch.randperm(50, generator=rng)]))
+
+# %% tags=["hide-input"]
+rows = {}
+for name, measured in outcomes.items():
+    for place, where in enumerate(("its 50 digits", "new digits")):
+        values = torch.tensor(measured)[:, place].numpy()
+        rows[f"{name}: {where}"] = (values, (values.mean(), *metrics.bootstrap_interval(values)))
+title = finding("nothing", "Layers of both kinds know their 50 labels by heart; only one kind reads new digits")
+plots.differences(rows, "accuracy: ten draws, their mean and its 95 % interval", title)
 
 # %%
-try:
-    dual.trained(start, pixels[train], one_hot[train], lr=1.5 * limit, steps=2000)
-except ValueError as error:
-    print(textwrap.fill(str(error), 36))
+for name, measured in outcomes.items():
+    fit, new, gap = torch.tensor(measured).T
+    low, high = metrics.bootstrap_interval(new)
+    print(f"{name:15} {fit.mean():.0%} of the 50; new digits {new.mean():.1%}, 95 % interval {low:.1%} to {high:.1%}")
+    print(" " * 15, "dual form minus layer, largest of ten:", formats.rounding(gap))
 
-# %% [markdown]
-# The layer has learned nothing, its answers are absurd, and *still* it attends to its training set, to twelve digits. That is the sentence to take along:
+# %%
+reveal(
+    "nothing",
+    "learned, dual form exact",
+    "All 50 labels are right, and the dual form is exact to rounding. Of new digits {new:.0%} are right, where guessing "
+    "gives about 10 %.",
+    new=torch.tensor(outcomes["shuffled labels"])[:, 1].mean().item(),
+)
 
-# %% [markdown] tags=["conclusion"]
-# **What you may conclude.** *The algebra is always true, and therefore proves little.*
+# %% [markdown] tags=["after-nothing"]
+# **What you should see.** 50 examples in 61 directions can be fitted whatever their labels are. What transfers to new digits differs; that the answer is attention over the training set, exact to 12 digits, does not.
+# With shuffled labels the accuracy on new digits is that of guessing: the interval contains one in ten.
+
+# %%
+predict(
+    "sentence-02",
+    "Which sentence does this figure, with the printed gaps, allow?",
+    [
+        "nothing general: ten draws of 50 digits are too few",
+        "where labels are shuffled, gradient descent learns nothing",
+        "an exact dual form is no evidence that what was learned transfers",
+        "a linear layer can learn any labels by heart",
+    ],
+)
+
+# %%
+reveal(
+    "sentence-02",
+    "an exact dual form is no evidence that what was learned transfers",
+    "It denies a rule, and against a rule one counterexample is enough: here are ten. Ten draws are few for a rate, so the "
+    "first sentence is too modest. The layer learned its 50 labels, so the second is false. The last goes beyond 50 examples.",
+)
+
+# %% [markdown] tags=["conclusion", "after-nothing"]
+# **What you may conclude.** The dual form is exact for every linear layer that plain gradient descent has trained, whether it has learned something or nothing that transfers. *The algebra is always true, and therefore proves little.*
 #
 # **What you may not:** that a layer has learned something because it attends to its training set.
 
 # %% [markdown]
-# ## 8 · Back to the GPT
+# ## 8 · Back to the GPT ★
 #
-# A real SGD step on the real GPT. In notebook 04 it is finetuned on many demonstrations; here on one line. What moves are the key and value projections of each of
-# 30 layers; we look at the values', a linear layer: (eq. 2.1) must hold, with a term for every *token*.
+# Now one step of gradient descent on the real GPT, on one line of text. (In notebook 04 it is finetuned on many demonstrations.) The step changes the key and value projections of each of its
+# 30 layers. We look at the value projections. Each is a linear layer: (eq. 2.1) must hold, with a term for every *token*.
 
 # %%
 assets.ensure()
@@ -530,19 +787,19 @@ title = "The start token writes most of the update, the last token nothing"
 plots.bars(sizes, "share of the sizes of all e ⊗ x, mean over layers", title)
 
 # %% [markdown]
-# The start token, notebook 01's sink on which many heads rest, has most; the last token has nothing: no token comes after it, so no loss reaches it, and
+# The start token, notebook 01's sink to which many heads attend, has the largest part. The last token has none: no token comes after it, so its value has no effect on the loss, and
 # the rank is four.
 #
-# One line of text, one step, and in every layer the new weights are the old ones plus a sum of outer products over the line's own tokens. The errors here come from a *loss*:
-# they say in which direction the output should have moved. In notebook 03 the same sum is written by a prompt. There, nobody computes a loss.
+# So in every layer this step adds to the weights a sum of outer products over the line's own tokens. Its errors come from a *loss*:
+# they say in which direction the layer's output should have moved. In notebook 03 a prompt writes a sum of the same form, and there nobody computes a loss.
 
 # %% [markdown]
-# ## 9 · Aloud, before you go
+# ## 9 · Aloud, before you go ★
 #
 # 1. Why is the update of a step of rank at most $n$?
 # 2. What are query, key and value in (eq. 2.3)?
 # 3. After how many steps are shares causes, and why only then?
-# 4. What does momentum change in the dual form, and what not?
+# 4. What does momentum change in the dual form, and what not? What does Adam?
 # 5. A friend shows that a model's answer is attention over its training set, exact to 12 digits. What has she shown about learning?
 
 # %% [markdown]

@@ -108,28 +108,6 @@ check(momentum_attention)
 
 # %% [markdown]
 # {solution:momentum_attention}
-#
-# **Break it.** Momentum of *what*? This version lets attention's *outputs* fade, not the values. Find tokens for which the two differ.
-
-
-# %%
-def of_outputs(q, k, v):
-    out = attention.softmax_attention(q, k, v)
-    return out + attention.momentum_scan(out, 0.5)
-
-
-def of_values(q, k, v):
-    return attention.momentum_attention(q, k, v, 0.5)
-
-
-def counterexample():
-    """Inputs (q [n d], k [n d], v [n m]) on which `of_outputs` is wrong."""
-    # BEGIN SOLUTION
-    return torch.ones(3, 1), torch.ones(3, 1), torch.tensor([[1.0], [2.0], [3.0]])  # outputs are means of values
-    # END SOLUTION
-
-
-break_it(of_outputs, of_values, counterexample)
 
 # %% [markdown]
 # The table of $\eta^{t-i}$ costs $n^2$. But what the next token finds is what this one found, with its own value added, faded once more:
@@ -157,7 +135,33 @@ check(momentum_scan)
 # %% [markdown]
 # {solution:momentum_scan}
 #
-# `helpers` has it in chunks, as (eq. 1.4), and one token at a time, for generation. With $\eta = 0$ nothing may change, not one bit:
+# `helpers` has it in chunks, as (eq. 1.4), and one token at a time, for generation.
+#
+# **Break it.** This version takes eight tokens at once: inside a chunk it uses the right sum, and from chunk to chunk it hands one sum on. On random values of a dozen tokens it is
+# right. Find values on which it is wrong.
+
+
+# %%
+def in_chunks(v, eta=0.9, size=8):
+    sums, handed_on = [], torch.zeros(v.shape[1], dtype=v.dtype)
+    for part in v.split(size):
+        inside = attention.momentum_scan(part, eta)
+        sums.append(inside + eta ** torch.arange(len(part), dtype=v.dtype)[:, None] * handed_on)
+        handed_on = eta * (inside[-1] + part[-1])
+    return torch.cat(sums)
+
+
+def counterexample():
+    """Values v [n m] on which `in_chunks` is wrong."""
+    # BEGIN SOLUTION
+    return torch.ones(17, 1)  # token 17 needs the first chunk: what was handed on once is not handed on again
+    # END SOLUTION
+
+
+break_it(in_chunks, lambda v: attention.momentum_scan(v, 0.9), counterexample)
+
+# %% [markdown]
+# With $\eta = 0$ nothing may change, not one bit:
 
 # %%
 rng = torch.Generator().manual_seed(0)
@@ -210,12 +214,34 @@ predict(
     ["the newest", "the oldest", "all alike"],
 )
 
+# %% [markdown]
+# {exercise:momentum_weight}
+
+
+# %% tags=["exercise"]
+def momentum_weight(ages, eta):
+    """ages: [n], each a = t − i; eta → for each age the weight of v_i (k_i·q_t) in o_t, [n]."""
+    # 1. Its own step puts the pair into the buffer:  u_i = v_i ⊗ k_i + …
+    # 2. Every later step s keeps a part of it:       u_s = η^(s−i) v_i ⊗ k_i + …
+    # 3. The state adds all buffers up:               S_t = u_1 + u_2 + … + u_t
+    # 4. So its weight in S_t is the sum of η^(s−i) over s = …, and in closed form:
+    # BEGIN SOLUTION
+    return (1 - eta ** (ages + 1)) / (1 - eta)
+    # END SOLUTION
+
+
+# %%
+check(momentum_weight)
+
+# %% [markdown]
+# {solution:momentum_weight}
+
 # %% [markdown] tags=["after-age"]
 # A gradient of age $a = t - i$ was added $a + 1$ times: once whole, then $\eta, \eta^2, \dots, \eta^a$ of it. Together, for the pair of token $i$:
 #
 # $$o_t = \sum_{i \le t} \frac{1 - \eta^{\,a+1}}{1 - \eta}\; v_i\,(k_i \cdot q_t), \qquad a = t - i \tag{6.5}$$
 #
-# (The number 6.4 comes in section 6.)
+# By hand, with $\eta = \tfrac12$: ages 0, 1, 2 weigh $1, \tfrac32, \tfrac74$. (The number 6.4 comes in section 6.)
 
 # %% tags=["hide-input"]
 ages = torch.arange(31)
@@ -354,6 +380,42 @@ pd.DataFrame(losses, index=[f"{length} tokens" for length in lengths]).transpose
 # paper's own gain is only this: it has no such control.
 
 # %% [markdown]
+# An analysis to examine. Somebody trains a small language model in two forms, with plain attention and with a learned $\eta$ a head, and asks: does the learned $\eta$ lower the
+# test loss? Exactly one of these lines is wrong:
+#
+# 1. Five rates are tried for each of the two models on *validation* documents. Each model keeps its own best rate.
+# 2. Seeds 0 to 7: in each, both models start from the same first weights and read the same batches, each at its own rate.
+# 3. `loss[model]` `[8, 200]`: every trained model's loss on the same 200 windows of test documents, which nothing before has looked at.
+# 4. `d = loss["η learned"] - loss["plain"]`: subtracted seed by seed and window by window.
+# 5. The interval for the mean difference over new trainings: `bootstrap_interval(d.flatten())`, 10,000 resamples of the 1,600 differences.
+# 6. This interval lies below 0. So, in the mean over new trainings, a learned η lowers the loss on this text.
+#
+# What is wrong with that line?
+#
+# - **A**: Two things differ between the models: the momentum and the rate.
+# - **B**: What was looked at to choose is looked at again to judge.
+# - **C**: The two models of a seed read the same batches, so their losses may not be subtracted.
+# - **D**: Differences that share a training are counted as if each came from a training of its own.
+# - **E**: The bootstrap needs values that are normally distributed, and losses are not.
+#
+# {exercise:flaw_of_the_interval}
+
+
+# %% tags=["exercise"]
+def flaw_of_the_interval():
+    """→ (line number, letter of the reason), such as (1, "A")."""
+    # BEGIN SOLUTION
+    return 5, "D"
+    # END SOLUTION
+
+
+# %%
+check(flaw_of_the_interval)
+
+# %% [markdown]
+# {solution:flaw_of_the_interval}
+
+# %% [markdown]
 # ## 5 · In context, from scratch
 #
 # The paper's hope was for in-context learning. Two small tests, models trained on nothing else. **Regression**: pairs $(x, y)$ in two dimensions, predict the next $y$; no noise, so two pairs fix the answer. **Recall**: pairs of a
@@ -407,7 +469,7 @@ by_demonstrations(momentum.RECALL_STUDY, momentum.PAIRS, "pairs shown", title)
 # %% [markdown]
 # ## 6 · Momentum where the steps are
 #
-# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (eq. 3.4). Then a stack of layers is a descent, and the steps
+# Perhaps the idea was put in the wrong place. In notebook 03 a layer of linear attention, with the right weights, *is* a gradient step: (eq. 3.6). Then a stack of layers is a descent, and the steps
 # are **layers**, not tokens. Momentum from step to step is a connection from layer to layer, *heavy ball*:
 #
 # $$e^{(l+1)} = \mathrm{layer}(e^{(l)}) + \beta\,(e^{(l)} - e^{(l-1)}) \tag{6.4}$$
@@ -511,7 +573,31 @@ reveal("layers", "less than a tenth", "At eight layers a thirteenth, at twelve l
 # </details>
 
 # %% [markdown]
-# Is it a fair comparison? All plain layers share one rate. What if each had its own? The error that $n$ steps of momentum leave is a polynomial in the steepness; its roots, upside down, are rates:
+# Is it a fair comparison? **One doubt**: where gradients agree, momentum at rate $\mathrm{lr}$ moves as plain descent at $\mathrm{lr}/(1-\beta)$ does. Is it no more than a larger step? A control
+# says: compare with the *best* plain rate, not with the same rate. (The table above does: 0.018 is the plain stack's own choice.) Can you make a loss on which no plain rate explains it?
+#
+# {exercise:telling_valley}
+
+
+# %% tags=["exercise"]
+def telling_valley(lr, beta):
+    """→ steepnesses h [d] of the loss ½ Σ_j h_j w_j², float64: 100 steps from w = (1, …, 1).
+
+    Momentum (lr, beta) reaches 1 % of the first loss, and 1 % of what plain descent leaves at its best rate.
+    """
+    # BEGIN SOLUTION
+    return torch.tensor([2.0, 0.1 * (1 - beta)], dtype=torch.float64) / lr
+    # END SOLUTION
+
+
+# %%
+check(telling_valley)
+
+# %% [markdown]
+# {solution:telling_valley}
+
+# %% [markdown]
+# **Another doubt**: all plain layers share one rate. What if each had its own? The error that $n$ steps of momentum leave is a polynomial in the steepness; its roots, upside down, are rates:
 
 # %%
 before, error = Polynomial([1]), Polynomial([1, -0.024])  # what 0 and 1 steps leave of an error, by steepness
@@ -641,8 +727,8 @@ plots.forest(gains, "change of accuracy, from the model not finetuned", title)
 # ## 9 · What we know
 #
 # **Proved** (and tested to rounding here): linear attention's three programs are one function (1.2–1.4). A linear layer trained by gradient descent is its first weights plus attention to its training set
-# (eq. 2.3), with momentum too (eq. 2.6). Relaxed attention over demonstrations is a weight update (eq. 3.3). One linear attention layer with the right weights is a gradient step (eq. 3.4); a stack of them with
-# one skip term is descent with momentum (eq. 6.4). For one query's next token, a prompt can be written as patches of weights and shifts (eq. 3.6). On the loss $-v^\top S k$, descent with
+# (eq. 2.3), with momentum too (eq. 2.6). Relaxed attention over demonstrations is a weight update (eq. 3.3). One linear attention layer with the right weights is a gradient step (eq. 3.6); a stack of them with
+# one skip term is descent with momentum (eq. 6.4). For one query's next token, a prompt can be written as patches of weights and shifts (eq. 3.8). On the loss $-v^\top S k$, descent with
 # momentum is linear attention with weights by age (eq. 6.5).
 
 # %% [markdown]

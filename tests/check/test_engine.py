@@ -17,6 +17,7 @@ from helpers.check import EXERCISES, CheckFailed, break_it, check, claims, engin
 from helpers.support import ROOT
 
 NAME = "linear_attention"
+LEAST = {engine.WRITE: 3, "derive": 3, "diagnose": 1, "design": 2}  # claims that earn points, by kind
 
 
 @pytest.fixture(autouse=True)
@@ -500,4 +501,4 @@ def test_the_course_s_own_versions_hold_with_any_salt(name):
     for salt in ("one", "two", "three"):
         with seeds.salted(salt):
             held, of = engine.credit(asked, engine.Attempt(asked.course, engine.unwatched(asked)))
-        assert held == of > 2
+        assert held == of >= LEAST[asked.kind]

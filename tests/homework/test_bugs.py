@@ -12,13 +12,20 @@ sys.path.append(str(Path(__file__).parents[1] / "check"))
 from misconceptions import bank as attempts
 
 from helpers.check import EXERCISES, verdict
-from helpers.homework import bugs, inputs, student
+from helpers.check.engine import WRITE
+from helpers.homework import bugs, bundle, inputs, student
 from helpers.homework.bugs import Bug
 from helpers.homework.inputs import SIGNATURES
 
 NOTEBOOKS = "01", "02", "03", "06"
 BUGS = [bug for notebook in NOTEBOOKS for bug in bugs.bank(notebook).values()]
-NUMBERS = {"lr": (0.02, 0.3), "eta": (0.3, 0.9), "beta": (0.3, 0.9), "chunk": (2, 4), "steps": (2, 4), "layers": (2, 4)}
+NUMBERS = {"lr": (0.02, 0.3), "eta": (0.3, 0.9), "beta": (0.3, 0.9), "demos": (1, 2), "chunk": (2, 4)}
+STEEP = {  # what large inputs make unusable, whoever computes it
+    "normalized_linear_attention": "elu + 1 is 0 from −37 on",
+    "softmax_decomposition": "e^800 is inf",
+    "delta_rule": "steps that are too long grow the state without end, and its rounding with it",
+}
+NUMBERS |= {"steps": (2, 4), "layers": (2, 4)}
 USUAL = {"n": (3, 6), "n'": (3, 6), "b": (4, 7), "d": (2, 4), "m": (2, 4), "e": (3, 5)}
 
 each = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.exercise}: {bug.name}")
@@ -144,6 +151,12 @@ def test_reads_like_a_students_function(bug):
     assert len(bug.why) > 60
 
 
+def test_every_function_of_the_course_can_be_hunted_and_nothing_else():
+    """What is derived, diagnosed or designed is no function that could be subtly wrong."""
+    functions = {name for name, exercise in EXERCISES.items() if exercise.kind == WRITE}
+    assert set(SIGNATURES) == set(bundle.WHAT) == functions
+
+
 def test_names_are_unique():
     assert len({bug.name for bug in BUGS}) == len(BUGS) == len(EXPOSING)
 
@@ -154,7 +167,7 @@ def test_a_right_function_is_not_exposed(name, attempt, monkeypatch):
     monkeypatch.setattr(bugs, "function", lambda bug: attempt)
     for seed in range(20):
         given = random_inputs(name, seed)
-        largest = 0 if name == "normalized_linear_attention" else 5  # elu + 1 is 0 from −37 on
+        largest = 0 if name in STEEP else 5
         scale = 10.0 ** min(seed % 10 - 4, largest)
         rough = [
             (scale * part).round(decimals=3 if seed % 2 else 12) if isinstance(part, torch.Tensor) else part

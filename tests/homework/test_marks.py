@@ -150,6 +150,18 @@ def test_partly_right_earns_part_and_the_last_definition_counts(tmp_path):
     assert_full(graded(tmp_path, ["later\n" + unmasked, right, "later = 1"], "linear_attention"))
 
 
+def test_a_right_line_earns_its_half(tmp_path):
+    def mark(answer):
+        code = [f"def flaw_of_the_interval():\n    return {answer}"]
+        return graded(tmp_path, code, "flaw_of_the_interval").marks[0]
+
+    right = EXERCISES["flaw_of_the_interval"].course()
+    half = mark((right[0], "A"))
+    assert (half.status, half.points, half.mistake != "") == ("partly", 5.0, True)
+    assert [mark(answer).points for answer in (right, (1, right[1]), (1, "A"), "'all'")] == [10.0, 5.0, 0.0, 0.0]
+    assert mark(right).status == "passed"
+
+
 def test_a_crash_is_told_with_the_notebook_s_own_lines(tmp_path):
     mark = graded(tmp_path, ["def linear_attention(q, k, v):\n    return q @ k"], "linear_attention").marks[0]
     assert (mark.status, "return q @ k" in mark.message) == ("crashed", True)

@@ -58,6 +58,9 @@ WITH_NAMES = {
     "nulls": lambda count: plots.by_layer({"mr": {f"null: {name}": BAND for name in names(count)}}, "y", "title"),
     "answers": lambda count: plots.answers({"a": [0.7] * count}, names(count), ["review"], "review", "title"),
     "accuracies": accuracies,
+    "shares": lambda count: plots.shares(
+        {"panel": {row: dict.fromkeys(names(count), ESTIMATE) for row in ("the mean of sixteen", "no")}}, "x", "title"
+    ),
 }
 ONE_EACH = {  # panels or rows: how many there are
     "matrices": (
@@ -65,7 +68,9 @@ ONE_EACH = {  # panels or rows: how many there are
         lambda figures: len(figures),
     ),
     "numbers": (
-        lambda count: plots.matrices({name: np.eye(3) - 0.5 for name in names(count)}, "x", "y", "title", numbers=True),
+        lambda count: plots.matrices(
+            {name: np.eye(3) - 0.5 for name in names(count)}, "x", "y", "title", numbers=".1f"
+        ),
         lambda figures: len(figures),
     ),
     "maps": (
@@ -207,7 +212,7 @@ def test_zero_is_white_on_one_scale_for_all_panels_and_what_is_masked_stays_blan
 
 
 def test_panels_with_scales_of_their_own_have_hues_of_their_own_and_say_so(drawn):
-    plots.matrices({"scores": np.eye(2), "weights": 3 * np.eye(2)}, "x", "y", "title", numbers=True)
+    plots.matrices({"scores": np.eye(2), "weights": 3 * np.eye(2)}, "x", "y", "title", numbers=".1f")
     assert len({figure.axes[0].images[0].cmap.name for figure in drawn}) == 2
     assert [figure.axes[0].get_title("left") for figure in drawn] == [
         "scores\nwhite 0, darkest 1",

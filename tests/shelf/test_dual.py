@@ -51,6 +51,8 @@ EVERY = {
     "icl_decomposition": lambda w, inputs, targets, x: dual.icl_decomposition(
         W_V.to(x), W_K.to(x), inputs, inputs[..., :2, :], x
     ),
+    "softmax_decomposition": lambda w, inputs, targets, x: dual.softmax_decomposition(x, inputs, targets, 2),
+    "delta_rule": lambda w, inputs, targets, x: dual.delta_rule(inputs.flip(-1), inputs, targets, 0.1),
     "rank_one_patch": lambda w, inputs, targets, x: dual.rank_one_patch(w, x, w[..., 0, :]),
 }
 
@@ -108,6 +110,7 @@ def test_without_examples_nothing_is_learned(batch):
     assert_close(dual.dual_forward(w0, targets, inputs, x), at_first)
     assert dual.contributions(targets, inputs, x).shape == (*batch, 0, 2)
     assert dual.largest_rate(inputs).isposinf().all()
+    assert_close(dual.delta_rule(inputs, inputs, targets, 0.1), targets)
     _, context, _, query = draw(*batch)
     for demos, text, empty in ((inputs, context, 1), (context, inputs, 0)):
         parts = dual.icl_decomposition(W_V, W_K, demos, text, query)
@@ -301,9 +304,64 @@ def test_the_two_parts_are_linear_attention_over_demonstrations_and_context():
     assert_close(parts[0] + parts[1], attended)
 
 
+@pytest.mark.parametrize("demos", [1, 2, 4])
+def test_softmax_is_a_weighted_mean_of_two_attentions(demos):
+    """(eq. 3.4): the parts written out with exp; together (eq. 1.1)."""
+    _, k, v, q = draw()
+    alpha, zero_shot, from_demos = dual.softmax_decomposition(q, k, v, demos)
+    weights = (k @ q / 3**0.5).exp()
+    for part, here in ((from_demos, slice(0, demos)), (zero_shot, slice(demos, None))):
+        assert_close(part, weights[here] @ v[here] / weights[here].sum())
+    assert_close(alpha, weights[:demos].sum() / weights.sum())
+    attended = attention.softmax_attention(q.expand(5, 3), k, v)[-1]
+    assert_close((1 - alpha) * zero_shot + alpha * from_demos, attended)
+
+
+@pytest.mark.parametrize("size", [1e3, -1e3])
+def test_a_share_of_nearly_all_or_nothing_is_no_nan(size):
+    _, k, v, q = draw()
+    k[:2] = size * q
+    alpha, zero_shot, from_demos = dual.softmax_decomposition(q, k, v, 2)
+    assert alpha == (size > 0)
+    assert zero_shot.isfinite().all()
+    assert from_demos.isfinite().all()
+
+
+@pytest.mark.parametrize("demos", [5, 6])
+def test_the_querys_own_text_needs_a_key(demos):
+    _, k, v, q = draw(2)
+    with pytest.raises(ValueError, match=rf"^softmax_decomposition: demos is {demos} of 5 keys; .*\.$"):
+        dual.softmax_decomposition(q, k, v, demos)
+
+
+def test_the_delta_rule_is_sgd_token_by_token():
+    """(eq. 3.5): against torch's SGD, one token a batch; the query reads the state as it is then."""
+    w0, k, v, q = draw()
+    outputs = dual.delta_rule(q.expand(5, 3), k, v, 0.1)
+    for t in range(5):
+        assert_close(outputs[t], sgd(torch.zeros_like(w0), k, v, 0.1, [[i] for i in range(t + 1)]) @ q)
+
+
+def test_at_rate_one_a_key_of_length_one_gets_its_value_and_a_second_writing_changes_nothing():
+    _, k, v, _ = draw()
+    k = torch.nn.functional.normalize(k, dim=-1)
+    assert_close(dual.delta_rule(k, k, v, 1.0), v)
+    twice = dual.delta_rule(k.repeat_interleave(2, 0), k.repeat_interleave(2, 0), v.repeat_interleave(2, 0), 1)
+    assert_close(twice[1::2], v)
+    assert_close(twice[-1], dual.delta_rule(k, k, v, 1)[-1])
+
+
+def test_with_keys_at_right_angles_the_delta_rule_is_linear_attention():
+    """At rate 1: then no key is answered before it is written."""
+    _, _, v, _ = draw(n=3, seed=1)
+    k = torch.eye(3, dtype=torch.float64)
+    queries = draw(n=3)[1]
+    assert_close(dual.delta_rule(queries, k, v, 1.0), attention.linear_attention(queries, k, v))
+
+
 @pytest.mark.parametrize(("m", "d"), [(2, 3), (5, 2), (1, 1)])
 def test_a_patch_is_exact_of_rank_one_and_of_least_norm(m, d):
-    """(eq. 3.6): against the pseudo-inverse."""
+    """(eq. 3.8): against the pseudo-inverse."""
     w, _, _, before = draw(m=m, d=d)
     after = draw(m=m, d=d, seed=1)[3]
     dw = dual.rank_one_patch(w, before, after)
@@ -371,6 +429,10 @@ NUMBERS = ("gradient_step", (W0, X, Y)), ("unrolled_training", (W0, X, Y)), ("tr
         ),
         ("icl_decomposition", (W_V, W_K, X, X, Y[0]), ValueError, r"query has shape \[2\], which doesn't fit w_k of"),
         ("icl_decomposition", (W_V, W_K, X, Y, x), ValueError, r"context has shape \[5, 2\], which doesn't fit w_v of"),
+        ("softmax_decomposition", (x, X, Y, 0), ValueError, "demos = 0 must be a whole number, at least 1"),
+        ("softmax_decomposition", (x, X, Y[:4], 2), ValueError, r"v has shape \[4, 2\], which doesn't fit k of"),
+        ("delta_rule", (X, X, Y[:4], 0.1), ValueError, r"v has shape \[4, 2\], which doesn't fit q of"),
+        ("delta_rule", (X, X, Y, -0.1), ValueError, "lr = -0.1 must be"),
         ("rank_one_patch", (W0, x, Y[0]), ValueError, r"after has shape \[2\], which doesn't fit w of .* \[2, 3\]"),
         ("rank_one_patch", (W0, Y[0], Y[0]), ValueError, r"before has shape \[2\], which doesn't fit w of .* \[2, 3\]"),
         *[

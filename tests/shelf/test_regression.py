@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 import torch
 from scipy import optimize
@@ -46,7 +47,7 @@ def test_each_task_of_a_batch_is_attended_to_on_its_own():
 
 @pytest.mark.parametrize("m", [1, 3])
 def test_the_layer_is_one_gradient_step(m):
-    """(eq. 3.4): from any W₀: the query turns from −W₀x into −W₁x, demonstrations into (x, y − ΔW x), inputs stay."""
+    """(eq. 3.6): from any W₀: the query turns from −W₀x into −W₁x, demonstrations into (x, y − ΔW x), inputs stay."""
     w0, inputs, targets, x = draw((m, 4), (6, 4), (6, m), (4,))
     layer = regression.gd_as_attention(w0, 0.1)
     w1 = dual.gradient_step(w0, inputs, targets, 0.1)[1]
@@ -127,7 +128,7 @@ def after_one_step(lr, tasks):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_step_size_is_a_minimisers(seed):
-    """(eq. 3.5): against scipy's."""
+    """(eq. 3.7): against scipy's."""
     tasks = some_tasks(b=200, seed=seed)
     found = optimize.minimize_scalar(
         after_one_step, bounds=(0, 1), args=(tasks,), method="bounded", options={"xatol": 1e-9}
@@ -303,6 +304,43 @@ def test_every_step_of_a_training_has_fresh_tasks_of_the_kind_asked_for(monkeypa
     assert [tuple(x.shape) for x in seen] == [(64, 5, 3)] * 4
     assert len({x[0, 0, 0].item() for x in seen}) == 4
     assert (torch.stack(seen).abs().max() < 1) == (inputs == "uniform")
+
+
+def test_a_training_with_a_scale_sees_inputs_of_that_scale(monkeypatch):
+    """One scale a dimension; a scale of one is the training without it, bit for bit."""
+    seen, draw_one = [], regression.random_problems
+
+    def keep(*arguments):
+        tasks = draw_one(*arguments)
+        seen.append(tasks.inputs)
+        return tasks
+
+    monkeypatch.setattr(regression, "random_problems", keep)
+    plain, ones, scaled = (
+        regression.learn(5, 3, steps=4, batch=64, **how)
+        for how in ({}, {"scale": torch.ones(3)}, {"scale": torch.tensor([1.0, 0.5, 0.1])})
+    )
+    assert torch.equal(plain.losses, ones.losses)
+    assert all(torch.equal(plain.layers[0][name], ones.layers[0][name]) for name in plain.layers[0])
+    assert not torch.equal(plain.losses, scaled.losses)
+    for unscaled, inputs in zip(seen[:4], seen[8:], strict=True):
+        assert_close(inputs, unscaled * torch.tensor([1.0, 0.5, 0.1]))
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 4), (4, 4), (3, 5), (1, 3)])
+def test_least_squares_is_numpys(n, d):
+    """With fewer examples than dimensions too: the shortest w, so that the query's part outside the inputs adds 0."""
+    tasks = some_tasks(b=20, n=n, d=d)
+    found = regression.least_squares(tasks)
+    for inputs, targets, x, prediction in zip(tasks.inputs, tasks.targets, tasks.x, found, strict=True):
+        w = np.linalg.lstsq(inputs.numpy(), targets.numpy(), rcond=None)[0]
+        assert prediction.item() == pytest.approx(w @ x.numpy(), abs=1e-9)
+
+
+def test_least_squares_is_exact_without_noise_and_with_enough_examples():
+    tasks = some_tasks(n=6, d=4)
+    assert_close(regression.least_squares(tasks), tasks.y)
+    assert regression.loss(regression.least_squares(some_tasks(n=3, d=4)), some_tasks(n=3, d=4)) > 0.1
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 9, 10, 11, 12])

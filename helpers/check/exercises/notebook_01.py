@@ -64,8 +64,9 @@ def softmax_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "All comparisons at once are `q @ k.T` [n n]: row t holds k_i·q_t for every i.",
-        "Before the softmax over i (the last dimension), put −inf where i > t: `masked_fill` and `torch.triu(…, 1)`.",
+        "The cell above makes the table of scores for one example: which of its numbers depend on the example?",
+        "Three steps: the scores of all queries with all keys, the future masked, each row as weights of the values.",
+        "`masked_fill` puts −inf where `torch.ones_like(scores).triu(1).bool()` is true; each row has its softmax.",
     ),
     passed="Every token averages the values before it and its own, with weights that sum to one.",
 )
@@ -109,8 +110,9 @@ def linear_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "As in 1.1, all comparisons at once are `q @ k.T`; nothing is divided, nothing exponentiated.",
-        "Only i ≤ t: the lower triangle of that matrix, `torch.tril`. Then each row weighs the values: `@ v`.",
+        "Start from exercise 1.1: which of its steps does (eq. 1.2) still have?",
+        "The table of comparisons and the mask stay. What must a masked entry be, where no exponential follows?",
+        "`torch.tril` keeps the lower triangle of a matrix, its diagonal included, and makes the rest 0.",
     ),
     passed="Raw comparisons weigh the values; a token sees itself and what came before.",
 )
@@ -144,8 +146,9 @@ def recurrent_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "Start with a state of zeros [m d], made with `q.new_zeros`; loop over the tokens.",
-        "v_t ⊗ k_t is `torch.outer(v[t], k[t])`; add it first, then read: `state @ q[t]`. `torch.stack` the outputs.",
+        "The example by hand above does it for two tokens: what is kept from one token to the next?",
+        "Loop over the tokens. For each, first write into the state, then read from it: token t sees itself.",
+        "`torch.outer(a, b)` is a ⊗ b, with a row for every entry of a. Keep the outputs in a list for `torch.stack`.",
     ),
     passed="One [m d] matrix that grows by an outer product a token does the work of the n × n table.",
 )
@@ -205,8 +208,9 @@ def chunked_mistakes(q: Tensor, k: Tensor, v: Tensor, chunk: int) -> Mistakes:
     importance=3,
     core=False,
     hints=(
-        "Loop over `range(0, n, chunk)` and slice: a slice that runs over the end is simply shorter.",
-        "What came before is `q_c @ state.T`, what is inside is exercise 1.2; then `state = state + v_c.T @ k_c`.",
+        "Look at the two maps above: which numbers come from the table, and which from the state?",
+        "For each chunk: read the state with its queries, add exercise 1.2 on the chunk, only then write the chunk.",
+        "`range(0, n, chunk)` gives the starts; a slice beyond the end is shorter. `state.T` reads all rows at once.",
     ),
     passed="Inside a chunk one small table, between chunks one state: linear in n, and made of large products.",
 )
@@ -275,8 +279,9 @@ def normalized_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:
     importance=3,
     core=False,
     hints=(
-        "φ acts on every number of q and of k: `elu(q) + 1`, `elu(k) + 1`. Values stay as they are.",
-        "The weights are the masked table of 1.2 on φ(q), φ(k); divide each row by its sum, `keepdim=True`.",
+        "(eq. 1.5) has one sum above and one below. The one above is exercise 1.2 with other queries and keys.",
+        "φ acts on every number of q and of k. The sum below is that of the same weights, without values.",
+        "Make the masked table of φ(q), φ(k) once; divide it by the sums of its rows. elu is in `torch.nn.functional`.",
     ),
     passed="Positive weights that sum to one, and still no softmax: a running state can do it.",
 )

@@ -48,8 +48,9 @@ def update_mistakes(errors: Tensor, inputs: Tensor) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "One example's share is `torch.outer(errors[i], inputs[i])` [m d]; add them up.",
-        "The sum over examples is a matrix product: `errors.T` is [m n], `inputs` [n d].",
+        "Begin with one example: which matrix [m d] do `errors[i]` and `inputs[i]` make?",
+        "`torch.outer(errors[i], inputs[i])`, added up over i. A loop will do; a matrix product adds up as well.",
+        "A matrix product sums over the index in the middle: n must stand there, so one of the two is transposed.",
     ),
     passed="An update is a sum: one outer product of an error and its input for each example.",
 )
@@ -110,8 +111,9 @@ def step_mistakes(w: Tensor, update: Tensor, lr: float, n: int) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "What the layer says to all inputs at once is `inputs @ w.T` [n m]; the targets have the same shape.",
-        "`errors = lr * (targets - inputs @ w.T)`; the new weights are `w` plus exercise 2.1 of them.",
+        "First the layer's outputs for all inputs, a row for each example: the targets have the same shape [n m].",
+        "The outputs are `inputs @ w.T`. The error is what is missing, target minus output, times the learning rate.",
+        "The new weights are `w` plus exercise 2.1's update, made of these errors: they hold the rate already.",
     ),
     passed="A step of gradient descent writes each example's error onto its input, and adds it to the weights.",
 )
@@ -164,8 +166,9 @@ def dual_mistakes(w0: Tensor, errors: Tensor, inputs: Tensor, x: Tensor) -> Mist
     importance=5,
     core=True,
     hints=(
-        "First compare: `inputs @ x` [n] holds x_i·x for every example.",
-        "Then weigh the errors, `errors.T @ (inputs @ x)` [m], and add `w0 @ x`. Mind the brackets.",
+        "Read (eq. 2.3) from the right: the comparisons come first, one number for each example.",
+        "`inputs @ x` [n] holds x_i·x for every example. Multiply each error by its own number, then add up over i.",
+        "Adding up over the examples is a product with `errors.T` [m n]. Keep the comparison in brackets, and add W₀x.",
     ),
     passed="The trained layer is its first weights plus attention to its training set; nobody formed ΔW.",
 )
@@ -242,8 +245,9 @@ def unrolled_mistakes(w0: Tensor, inputs: Tensor, targets: Tensor, lr: float, st
     importance=4,
     core=False,
     hints=(
-        "Loop over the steps; each gives errors [n m] and new weights (eq. 2.2). Keep the errors in a list.",
-        "`step, w = gradient_step(w, inputs, targets, lr)`; then `torch.cat(errors)` and `inputs.repeat(steps, 1)`.",
+        "Exercise 2.2 is one step. What does the next step need of it, and what must be kept?",
+        "Loop over the steps: each gives errors [n m] and new weights. Keep all errors in a list and the last weights.",
+        "`torch.cat` joins the list to [steps·n m]. The inputs come again whole, step after step: `repeat` does that.",
     ),
     passed="A whole training run is attention too: over every example at every step.",
 )
@@ -311,7 +315,8 @@ def share_mistakes(errors: Tensor, inputs: Tensor, x: Tensor) -> Mistakes:
     core=True,
     hints=(
         "These are the terms of (eq. 2.3) before they are added up: a row for each example.",
-        "Multiply the row `errors[i]` by the number `inputs[i] @ x`; all at once: `(inputs @ x)[:, None]`.",
+        "Row i is `errors[i]`, multiplied by one number: `inputs[i] @ x`.",
+        "All numbers at once are `inputs @ x` [n]; as a column, `[:, None]`, they multiply the rows of a table [n m].",
     ),
     passed="Every training example's share of the answer, exact: they sum to what training has changed.",
 )

@@ -1,12 +1,12 @@
-"""The exercises of notebook 03: meta-gradients, a layer that is a gradient step and its rate, a prompt as a patch."""
+"""The exercises of notebook 03 on attention: as an update, softmax exactly, the delta rule."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from helpers import dual, regression
-from helpers.check.claims import Claim, Mistakes, close, equals, holds, is_dict, is_number, is_pair, is_tensor
+from helpers import dual
+from helpers.check.claims import Claim, Mistakes, equals, holds, is_number, is_pair, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_02 import draw
 
@@ -36,8 +36,9 @@ def meta_mistakes(values: Tensor, keys: Tensor) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "Rows: all values are `demos @ w_v.T` [n m], all keys `demos @ w_k.T` [n d].",
-        "Values stand where (eq. 2.1) has errors, keys where it has inputs: `values.T @ keys`.",
+        "Compare (eq. 3.2) with (eq. 2.1), letter by letter: what stands in the place of e_i, what in that of x_i?",
+        "First make all values [n m] and all keys [n d] from the rows of `demos`: for rows, `v = x @ w_v.T`.",
+        "Then it is exercise 2.1: a sum over tokens of value ⊗ key is one matrix product, with the n in the middle.",
     ),
     passed="What demonstrations write into attention has the form of a gradient step's update, with values as errors.",
 )
@@ -80,8 +81,9 @@ def relaxed_mistakes(w_v: Tensor, w_k: Tensor, tokens: Tensor, query: Tensor) ->
     importance=5,
     core=True,
     hints=(
-        "W_ZSL is made by the same rule as ΔW_ICL, from the query's own text, `context`, not from the demonstrations.",
-        "`meta_gradient(w_v, w_k, context) @ query` and `meta_gradient(w_v, w_k, demos) @ query`, in this order.",
+        "The sentence above (eq. 3.3): from which tokens is W_ZSL made, and by which rule?",
+        "Both matrices are made by exercise 3.1's function; only the tokens differ.",
+        "Call `meta_gradient` twice, with `context` and with `demos`; each matrix acts on `query`. Zero-shot first.",
     ),
     passed="Relaxed attention over a prompt is what it was without demonstrations, plus an update of its weights.",
 )
@@ -116,180 +118,161 @@ def icl_decomposition(attempt: Attempt) -> Iterator[Claim]:
         yield equals(update, icl, f"ΔW_ICL q from {n_demos} random demonstration tokens", mistakes)
 
 
-def layer_mistakes(w0: Tensor, lr: float, inputs: Tensor, targets: Tensor, x: Tensor) -> Mistakes:
-    """What the layer would predict; rows are queries."""
-    predicted, first, scores = inputs @ w0.T, x @ w0.T, x @ inputs.T
-    miss, looks = targets - predicted, -first @ targets.T  # the query's y part is −W₀x
+def softmax_parts(q: Tensor, k: Tensor, v: Tensor, demos: int) -> dict[str, Tensor]:
+    """Everything that a right or a wrong split may be made of, by name."""
+    raw = k @ q
+    scores = raw / len(q) ** 0.5
+    weights, unscaled = scores.softmax(0), raw.softmax(0)
+    alpha = weights[:demos].sum()
+    shown, own = (part.softmax(0) for part in (scores[:demos], scores[demos:]))
     return {
-        "The sign: the query's y part is −W₀x, so that −ΔW x must be added: as values W₀x_j − y_j, with +lr in P.": (
-            lambda: first - lr * scores @ miss
+        "alpha": alpha,
+        "alpha unscaled": unscaled[:demos].sum(),
+        "zero-shot": own @ v[demos:],
+        "zero-shot unscaled": raw[demos:].softmax(0) @ v[demos:],
+        "zero-shot relaxed": raw[demos:] @ v[demos:],
+        "from demos": shown @ v[:demos],
+        "from demos unscaled": raw[:demos].softmax(0) @ v[:demos],
+        "from demos relaxed": raw[:demos] @ v[:demos],
+        "all": weights @ v,
+    }
+
+
+def share_mistakes(part: dict[str, Tensor], demos: int, n: int) -> Mistakes:
+    alpha = part["alpha"]
+    return {
+        "This is the share of the query's own text: α is the demonstrations'.": lambda: 1 - alpha,
+        "The scores are divided by √d before the softmax.": lambda: part["alpha unscaled"],
+        "Tokens are counted, not weighed: α is the softmax weight on the demonstrations.": lambda: (
+            alpha * 0 + demos / n
         ),
-        "The values are y_j as they stand: they must be minus the miss, W₀x_j − y_j.": lambda: (
-            first - lr * scores @ targets
+        "This is the ratio of the two shares: α is the demonstrations' share of the whole.": lambda: (
+            alpha / (1 - alpha)
         ),
-        "W₀ is missing from the values W₀x_j − y_j: it stands in w_v's last m rows, first d columns.": lambda: (
-            first + lr * scores @ targets
+        "This is the mean weight of a demonstration: α is their sum.": lambda: alpha / demos,
+    }
+
+
+def half_mistakes(part: dict[str, Tensor], name: str, values: Tensor, share: Tensor) -> Mistakes:
+    """Mistakes in one of the two attentions; `share` is its share of the weight."""
+    other = {"zero-shot": "from demos", "from demos": "zero-shot"}[name]
+    return {
+        "It is scaled by its share already: each part is an attention whose own weights sum to 1.": lambda: (
+            share * part[name]
         ),
-        "W₀ has the wrong sign in the values: they are W₀x_j − y_j.": lambda: (
-            first + lr * scores @ (targets + predicted)
+        "The two parts have changed places: `zero_shot`, then `from_demos`.": lambda: part[other],
+        "This is attention over all keys: each part sees its own keys only.": lambda: part["all"],
+        "The scores are divided by √d in the parts, too.": lambda: part[f"{name} unscaled"],
+        "The softmax is missing in the part: it is a softmax attention of its own.": lambda: part[f"{name} relaxed"],
+        "This is the plain mean of its values: weigh them by a softmax over the part's own scores.": lambda: (
+            values.mean(0)
         ),
-        "y_j is missing from the values W₀x_j − y_j.": lambda: first - lr * scores @ predicted,
-        "The learning rate is missing: P holds it.": lambda: first + scores @ miss,
-        "The learning rate acts twice: in P or in the values, not in both.": lambda: first + lr**2 * scores @ miss,
-        "Tokens are compared by their y part too: w_q, w_k must look at x alone, zeros for y.": lambda: (
-            first + lr * (scores + looks) @ miss
-        ),
-        "Tokens are compared by their y part: w_q, w_k must look at x alone.": lambda: first + lr * looks @ miss,
-        "The layer leaves the query's y part as it was: what it adds must end up in the last m entries.": first.clone,
     }
 
 
 @exercise(
     "3.3",
-    module=regression,
-    task="Write the four matrices with which one layer of linear attention takes one step of gradient descent.",
-    equation="e ← e + P Σ_{j ∈ demos} (W_V e_j)(W_K e_j · W_Q e)",
-    minutes=30,
-    difficulty=5,
-    importance=5,
-    core=False,
-    hints=(
-        "Compare by x alone: w_q and w_k are the identity in the first d rows, zero below. P is lr times the identity.",
-        "The values are W₀x_j − y_j in the last m rows: `w_v[d:, :d] = w0`, `w_v[d:, d:] = -torch.eye(m)`, else zero.",
-    ),
-    passed="One layer of linear attention that is a step of gradient descent, whatever is in its context.",
-)
-def gd_as_attention(attempt: Attempt) -> Iterator[Claim]:
-    names = ("w_q", "w_k", "w_v", "p")
-    cases = (2, 3, 5, 0.1), (3, 2, 4, 0.3), (1, 4, 3, 0.05), (2, 4, 1, 0.5)
-    for seed, (m, d, n, lr) in enumerate(cases):
-        w0, inputs, targets, x = draw((m, d), (n, d), (n, m), (6, d), seed=seed)
-        layer = attempt(w0, lr)
-        yield is_dict(layer, *names)
-        for name in names:
-            yield is_tensor(layer[name], d + m, d + m, name=f"`{name}`")
-        demos, queries = torch.cat([inputs, targets], 1), torch.cat([x, -x @ w0.T], 1)
-        predicted = -regression.attend(layer, demos, queries)[:, d:]
-        expected = x @ dual.gradient_step(w0, inputs, targets, lr)[1].T
-        says = f"minus the y part of 6 queries is W₁x, after {n} demonstration{'s' * (n > 1)} and with m = {m}"
-        yield equals(predicted, expected, says, layer_mistakes(w0, lr, inputs, targets, x))
-
-
-def rate_mistakes(inputs: Tensor, targets: Tensor, x: Tensor, y: Tensor) -> Mistakes:
-    _, n, d = inputs.shape
-    p = torch.einsum("bn,bnd,bd->b", targets, inputs, x)
-    lr = (y * p).sum() / p.square().sum()
-    fit = torch.einsum("bj,bjd,bid->bi", targets, inputs, inputs)  # on the demonstrations themselves
-    centred, bare = p - p.mean(), torch.einsum("bnd,bd->b", inputs, x)
-    return {
-        "n times too large: that is the rate for a loss that is a mean; (eq. 2.2) has a sum.": lambda: n * lr,
-        "p must be squared below: Σ y p / Σ p².": lambda: (y * p).sum() / p.sum(),
-        "Squared after the sum: square each p, then add.": lambda: (y * p).sum() / p.sum().square(),
-        "A best rate for each task, then their mean: one rate for all, so add up above and below first.": lambda: (
-            y / p
-        ).mean(),
-        "Targets and predictions are summed before they meet: multiply in each task, then add.": lambda: (
-            y.sum() / p.sum()
-        ),
-        "Upside down: Σ y p above, Σ p² below.": lambda: 1 / lr,
-        "Divided by Σ y²: lr scales p, so Σ p² stands below.": lambda: (y * p).sum() / y.square().sum(),
-        "The means are taken out first (covariance over variance): nothing is centred here.": lambda: (
-            (y * centred).sum() / centred.square().sum()
-        ),
-        "The targets are missing from p: p = Σ_i t_i (x_i·x).": lambda: (y * bare).sum() / bare.square().sum(),
-        "Half of it: the loss has a ½, so that a step has no 2.": lambda: lr / 2,
-        "The sign: a step from W = 0 predicts lr · p, with a plus.": lambda: -lr,
-        "This rate fits the demonstrations best: the query's error is what counts.": lambda: (
-            (targets * fit).sum() / fit.square().sum()
-        ),
-        "This is the rate in expectation, for gaussian inputs: take the batch as it is.": lambda: torch.tensor(
-            regression.theory(n, d)[0], dtype=x.dtype
-        ),
-    }
-
-
-@exercise(
-    "3.4",
-    module=regression,
-    task="Return the one learning rate with which a single step from W = 0 predicts best, over all tasks.",
-    equation="lr* = Σ_b y_b p_b / Σ_b p_b², p_b = Σ_i t_{b,i} (x_{b,i} · x_b)",
-    minutes=20,
-    difficulty=3,
-    importance=3,
-    core=False,
-    hints=(
-        "One step from W = 0 predicts lr · p_b. The summed squared error is a parabola in lr: where is it flat?",
-        "`p = torch.einsum('bn,bnd,bd->b', targets, inputs, x)`; then `(y * p).sum() / (p * p).sum()`.",
-    ),
-    passed="The best that a single step can do, known before anything is trained: the mark to measure a layer by.",
-)
-def best_step_size(attempt: Attempt) -> Iterator[Claim]:
-    cases = (7, 5, 3, 1.0), (6, 4, 2, 0.5), (8, 1, 4, 1.0), (1, 3, 5, 2.0)
-    for seed, (batch, n, d, scale) in enumerate(cases):
-        drawn = regression.random_problems(batch, n, d, seed, scale=scale, dtype=torch.float64)
-        tasks = drawn.inputs, drawn.targets, drawn.x, drawn.y
-        out = attempt(*tasks)
-        yield is_number(out)
-        expected = torch.tensor(regression.best_step_size(*tasks), dtype=torch.float64)
-        says = f"the best lr for {batch} task{'s' * (batch > 1)} of {n} example{'s' * (n > 1)} in {d} dimensions"
-        yield equals(torch.as_tensor(out, dtype=torch.float64), expected, says, rate_mistakes(*tasks))
-
-
-def patch_mistakes(w: Tensor, before: Tensor, after: Tensor) -> Mistakes:
-    moved = w @ (after - before)
-    size = before @ before
-    patch = torch.outer(moved, before) / size
-    return {
-        "The sign: after − before is what must be added.": lambda: -patch,
-        "`before` and `after` have changed places.": lambda: torch.outer(-moved, after) / (after @ after),
-        "These are the new weights: ΔW alone is asked for.": lambda: w + patch,
-        "Divided by ‖before‖, not by its square.": lambda: patch * size**0.5,
-        "Divided by ‖after‖²: it is `before` that the patch acts on.": lambda: patch * size / (after @ after),
-        "The division is missing: divide by ‖before‖².": lambda: patch * size,
-        "Too much: W before is there already. Missing is W (after − before), not all of W after.": lambda: (
-            torch.outer(w @ after, before) / size
-        ),
-        "The second factor is `before`, not `after`: it is `before` that the patch will meet.": lambda: (
-            torch.outer(moved, after) / size
-        ),
-        "The second factor and the length are both those of `before`, not of `after`.": lambda: (
-            torch.outer(moved, after) / (after @ after)
-        ),
-    }
-
-
-@exercise(
-    "3.5",
     module=dual,
-    may_use=("weight_update", "gradient_step"),
-    task="Return the smallest change ΔW [m d] with which the weights make of `before` what they now make of `after`.",
-    equation="ΔW = W (after − before) ⊗ before / ‖before‖²",
+    task="Split one query's softmax attention over all keys into the demonstrations' share and two attentions.",
+    equation="F_ICL = (1 − α) F_ZSL + α μ_D, exactly",
     minutes=15,
     difficulty=3,
     importance=5,
     core=True,
     hints=(
-        "What is missing when W meets `before`: `w @ (after - before)` [m]. A patch u ⊗ before adds u (before·before).",
-        "`torch.outer(w @ (after - before), before)`, divided by `before @ before`.",
+        "Softmax is exp over a sum. The sum has two parts, one over the demonstrations, one over the query's own keys.",
+        "α is the softmax weight that falls on the first `demos` keys. Within each part the weights, divided by their "
+        "sum, are a softmax over that part's scores alone.",
+        "Compute the scores once, `k @ q` over √d. α: softmax of all of them, summed over the first `demos`. "
+        "Each part: softmax of its slice of the scores, times its slice of `v`.",
     ),
-    passed="One outer product makes of `before` what the old weights made of `after`: the smallest change that does.",
+    passed="Softmax attention with demonstrations is a weighted mean of zero-shot and the demonstrations' own answer.",
 )
-def rank_one_patch(attempt: Attempt) -> Iterator[Claim]:
-    for seed, (m, d) in enumerate(((2, 3), (4, 2), (1, 3), (3, 1)), start=1):
-        w, before, after = draw((m, d), (d,), (d,), seed=seed)
-        expected = dual.rank_one_patch(w, before, after)
-        out = attempt(w, before, after)
-        shapes = {
-            (d, m): "It is transposed: W (after − before) gives the rows, `before` the columns.",
-            (d, d): "W is missing: W (after − before) ⊗ before.",
-            (m,): "This is a vector: the patch is an outer product, [m d].",
-        }
-        yield is_tensor(out, m, d, shapes=shapes)
-        works, least = close(out @ before, w @ (after - before), 1e-6), close(out, expected, 1e-6)
-        larger = (
-            "It works, (w + ΔW) before = w after; but the smallest change leaves alone all that is perpendicular to "
-            f"`before`, as u ⊗ before does. This one has norm {out.norm():.3g}; {expected.norm():.3g} will do."
+def softmax_decomposition(attempt: Attempt) -> Iterator[Claim]:
+    for seed, (demos, own, d, m) in enumerate(((4, 2, 3, 2), (2, 3, 4, 5), (1, 4, 2, 3), (3, 1, 5, 2))):
+        q, k, v = draw((d,), (demos + own, d), (demos + own, m), seed=seed)
+        out = attempt(q, k, v, demos)
+        three = isinstance(out, tuple) and len(out) == 3
+        yield holds(
+            three, "the result has three parts", "Three results are asked for, `return alpha, zero_shot, from_demos`."
         )
-        yield holds(least or not works, "of all that work, the smallest", larger)
-        says = f"W (after − before) ⊗ before / ‖before‖² for random [{m}, {d}] weights"
-        yield equals(out, expected, says, patch_mistakes(w, before, after))
+        part, says = softmax_parts(q, k, v, demos), f"{demos} of {demos + own} random keys"
+        alpha, zero_shot, from_demos = out
+        yield is_number(alpha, "alpha")
+        alpha = torch.as_tensor(alpha, dtype=torch.float64)
+        yield equals(alpha, part["alpha"], f"α of {says}", share_mistakes(part, demos, demos + own))
+        for given, name, values, share in (
+            (zero_shot, "zero-shot", v[demos:], 1 - part["alpha"]),
+            (from_demos, "from demos", v[:demos], part["alpha"]),
+        ):
+            yield is_tensor(given, m, name=f"the part {name}")
+            yield equals(given, part[name], f"the part {name} of {says}", half_mistakes(part, name, values, share))
+
+
+def written(q: Tensor, k: Tensor, v: Tensor, error: Callable, before: bool = False) -> Tensor:
+    """What is read from a state to which each token adds error(S, q_t, k_t, v_t) ⊗ k_t."""
+    state, outputs = torch.zeros(v.shape[1], k.shape[1], dtype=v.dtype), []
+    for q_t, k_t, v_t in zip(q, k, v, strict=True):
+        after = state + torch.outer(error(state, q_t, k_t, v_t), k_t)
+        outputs.append((state if before else after) @ q_t)
+        state = after
+    return torch.stack(outputs)
+
+
+def delta_mistakes(q: Tensor, k: Tensor, v: Tensor, lr: float) -> Mistakes:
+    """Every mistake is another error, or another time to read."""
+    errors = {
+        "The value is written whatever S says: the error is v_t − S k_t.": lambda s, q, k, v: lr * v,
+        "This is linear attention: write the error v_t − S k_t, times lr.": lambda s, q, k, v: v,
+        "The learning rate is missing.": lambda s, q, k, v: v - s @ k,
+        "The learning rate stands before the whole error, not before the value alone.": lambda s, q, k, v: (
+            lr * v - s @ k
+        ),
+        "The learning rate stands before the whole error, not before S k_t alone.": lambda s, q, k, v: v - lr * s @ k,
+        "The sign: the error is v_t − S k_t, what is still missing.": lambda s, q, k, v: lr * (s @ k - v),
+        "Added, not subtracted: what S says already is taken off the value.": lambda s, q, k, v: lr * (v + s @ k),
+        "The error asks S with the query: it is the key's answer, S k_t, that is corrected.": lambda s, q, k, v: (
+            lr * (v - s @ q)
+        ),
+        "A 2 too many: the loss has a ½, so that its gradient has none.": lambda s, q, k, v: 2 * lr * (v - s @ k),
+        "Divided by ‖k‖²: the rule takes keys as they are.": lambda s, q, k, v: lr * (v - s @ k) / (k @ k),
+    }
+    made = {says: (lambda error=error: written(q, k, v, error)) for says, error in errors.items()}
+    early = "Token t reads before it has written: o_t = S_t q_t, after the step."
+    late = "Every token reads the last state: o_t = S_t q_t, the state as it was at t."
+    asked = "The state is read with the keys: o_t = S_t q_t."
+    right = errors["The learning rate is missing."]
+    step = lambda s, q, k, v: lr * right(s, q, k, v)  # noqa: E731
+    last = lambda: torch.stack([written(x.expand_as(k), k, v, step)[-1] for x in q])  # noqa: E731
+    return made | {
+        early: lambda: written(q, k, v, step, before=True),
+        late: last,
+        asked: lambda: written(k, k, v, step),
+    }
+
+
+@exercise(
+    "3.4",
+    module=dual,
+    may_use=("gradient_step", "weight_update"),
+    task="Write and read a state by the delta rule: each token corrects what the state says to its key.",
+    equation="S_t = S_{t−1} + lr (v_t − S_{t−1} k_t) ⊗ k_t, o_t = S_t q_t",
+    minutes=15,
+    difficulty=2,
+    importance=5,
+    core=True,
+    hints=(
+        "Start from exercise 1.3, the recurrence: one line of it changes.",
+        "Before a token writes, ask the state what it says to this key. Write only what is missing, times lr.",
+        "In the loop: first the error [m], lr times what `v[t]` is ahead of the state's answer to `k[t]`. Its outer "
+        "product with the key goes into the state, in the place of the value's. Then read with `q[t]`, as before.",
+    ),
+    passed="One gradient step a token: what is written is an error, the difference between a value and S's answer.",
+)
+def delta_rule(attempt: Attempt) -> Iterator[Claim]:
+    for seed, (n, d, m, lr) in enumerate(((5, 3, 2, 0.3), (4, 2, 4, 0.7), (1, 3, 2, 0.5))):
+        q, k, v = draw((n, d), (n, d), (n, m), seed=seed)
+        out = attempt(q, k, v, lr)
+        yield is_tensor(out, n, m, shapes={(m, d): "This is the state: what it answers to every query is asked for."})
+        says = f"the delta rule at rate {lr} on {n} random token{'s' * (n > 1)}"
+        yield equals(out, dual.delta_rule(q, k, v, lr), says, delta_mistakes(q, k, v, lr))

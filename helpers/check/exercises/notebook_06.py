@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers import attention, dual, regression
+from helpers.check import seeds
 from helpers.check.claims import EXACT, Claim, Mistakes, close, equals, holds, is_number, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_01 import draw, masked, softmax_mistakes
@@ -73,8 +74,9 @@ def buffer_mistakes(g: Tensor, eta: float) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "Start with a buffer of zeros [d], `torch.zeros_like(gradients[0])`, and loop over the gradients.",
-        "In the loop `u = g + eta * u`, then keep it in a list; `torch.stack` the list.",
+        "The rule (eq. 6.1) needs two things at step t: the gradient g_t, and the buffer of the step before.",
+        "Loop over the rows of `gradients`, with a buffer of zeros [d] in front. Every step replaces the buffer.",
+        "Keep every buffer in a list, after its gradient is in it; `torch.stack` makes [n d] of the list.",
     ),
     passed="A gradient goes on working after its step, a little less each time: Σ_(i≤t) η^(t−i) g_i.",
 )
@@ -160,8 +162,9 @@ def attention_mistakes(q: Tensor, k: Tensor, v: Tensor, eta: float) -> Mistakes:
     importance=5,
     core=True,
     hints=(
-        "The first sum is exercise 1.1. The second weighs values by their age alone: a table [n n], 0 unless i < t.",
-        "`t = torch.arange(n, dtype=v.dtype)`, `ages = t[:, None] - t`; `torch.where(ages > 0, eta**ages, 0) @ v`.",
+        "The first sum of (eq. 6.2) is exercise 1.1. In the second no query and no key appears.",
+        "The second sum is a table [n n] times the values: in row t, column i stands η^(t−i) where i < t, else 0.",
+        "All ages t − i: `t = torch.arange(n, dtype=v.dtype)`, as a column minus as a row; `torch.where` for zeros.",
     ),
     passed="Beside what attention picks, every token gets all values before it, whatever they say, fading with age.",
 )
@@ -189,8 +192,9 @@ def momentum_attention(attempt: Attempt) -> Iterator[Claim]:
     importance=4,
     core=False,
     hints=(
-        "What a token finds is what the one before it found plus that one's value, and both fade once.",
-        "Carry one sum m, zeros at first. For each value: `sums.append(m)`, then `m = eta * (m + value)`.",
+        "Look at (eq. 6.3): what does m_t need of all that came before?",
+        "One running sum [m] is enough, zeros at first: what a token finds, plus its own value, fades once.",
+        "In a loop over the values: first keep the sum for this token, then take the value in and multiply by η.",
     ),
     passed="One running sum does the work of the n × n table: nothing that came before is looked at again.",
 )
@@ -303,15 +307,16 @@ def wrong_factors(n: int, lr: float, beta: float) -> dict[str, float]:
     importance=4,
     core=False,
     hints=(
-        "Against the gradient, all examples at once: `step = lr * (targets - inputs @ w) @ inputs` [d].",
-        "Keep two, zeros at first: `w, before = w + step + beta * (w - before), w`. In the end `w @ x`.",
+        "Two weights are needed at each step: today's w_t, and w_(t−1). Both are zeros [d] at first.",
+        "The gradient step is that of exercise 2.2 with one output: errors y_i − w·x_i, each times its x_i, summed.",
+        "The step down is lr times the errors [n] times `inputs`; add it, and β times the last move, to w. Return w·x.",
     ),
     passed="Momentum where the steps are: every layer goes on as the last one moved.",
 )
 def heavy_ball_layers(attempt: Attempt) -> Iterator[Claim]:
     cases = (5, 3, 0.1, 0.7, 4), (4, 2, 0.05, 0.6, 3), (1, 3, 0.2, 0.9, 2), (5, 2, 0.1, 0.0, 3), (3, 4, 0.1, 0.6, 1)
     for seed, (n, d, lr, beta, layers) in enumerate(cases):
-        drawn = regression.random_problems(1, n, d, seed, dtype=torch.float64)
+        drawn = regression.random_problems(1, n, d, seeds.generator(seed), dtype=torch.float64)
         given = drawn.inputs[0], drawn.targets[0], drawn.x[0], lr, beta, layers
         out = attempt(*given)
         weights = getattr(out, "shape", None) == (d,)

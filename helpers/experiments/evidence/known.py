@@ -4,7 +4,7 @@ The world is a linear task: a teacher W*, weights W₀ that know it in part, 12 
 the same queries for all draws. Finetuning is the same for every model: one gradient step (eq. 2.2) on a draw's
 demonstrations from W₀. Without demonstrations every model answers W₀x. They differ in what they do with them:
 
-- *descender*: the layer of linear attention that is this very step (eq. 3.4), at the rate that it carries;
+- *descender*: the layer of linear attention that is this very step (eq. 3.6), at the rate that it carries;
 - *nearest*: a softmax head whose scores are a steep similarity of inputs: it copies the nearest demonstration's target;
 - *recency*: a softmax head that looks at positions only: it copies the last targets, whatever the query is.
 

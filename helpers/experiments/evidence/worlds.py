@@ -51,7 +51,7 @@ def random_world(common: int, seed: int, queries: int = QUERIES) -> World:
 
 
 def best_rate(common: int, problems: int = 20_000) -> float:
-    """(eq. 3.5): the rate of the best single step on other tasks with such inputs: what the layer would learn."""
+    """(eq. 3.7): the rate of the best single step on other tasks with such inputs: what the layer would learn."""
     rng = torch.Generator().manual_seed(10**6)
     inputs, w = torch.randn(problems, N + 1, D, generator=rng), torch.randn(problems, D, 1, generator=rng)
     inputs[..., 0] += common * D**0.5
@@ -63,7 +63,7 @@ def best_rate(common: int, problems: int = 20_000) -> float:
 
 
 def descender(world: World) -> tuple[Outputs, Scores]:
-    """(eq. 3.4): the layer of linear attention that is a gradient step."""
+    """(eq. 3.6): the layer of linear attention that is a gradient step."""
     layer = regression.gd_as_attention(world.w0[0], world.lr)
     demos = torch.cat([world.inputs, world.targets], -1)
     queries = torch.cat([world.x.expand(DRAWS, -1, -1), -world.zero_shot], -1)

@@ -88,7 +88,7 @@ def steps_of_before(inputs, targets, x, lr, beta, layers):
 
 @right(NAME)
 def layers_of_attention(inputs, targets, x, lr, beta, layers):
-    """With exercise 3.3: tokens (x_i, y_i) and (x, 0) go through the layers, each with its last move."""
+    """With exercise 3.5: tokens (x_i, y_i) and (x, 0) go through the layers, each with its last move."""
     from helpers.regression import attend, gd_as_attention
 
     layer = gd_as_attention(torch.zeros(1, len(x), dtype=x.dtype), lr)
