@@ -1,108 +1,161 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **In twenty minutes a real GPT will have learned a task from a few examples, without a single one of its weights
-# moving. How it does that is the question of this course: is *in-context learning* gradient descent in disguise?**
+# **On this page a real GPT does a task that it could not do a moment ago, because examples of the task stand in front of the question. No weight changes.
+# How it does that is the question of this course: is *in-context learning* gradient descent in disguise?**
 #
-# *You need: this page, and Python enough to read ten lines. About 20 minutes, part of the core path.*
+# *You need: Python enough to read ten lines. About 30 minutes, all of them part of the core path (★).*
 #
-# Run the cells from top to bottom (Shift + Enter). Where a box says **predict first**, choose before you go on: that is
-# where the learning happens. What the next cells show is explained once you have chosen, or skipped the question.
+# Run the cells from top to bottom (Shift + Enter). Where a box says **predict first**, choose an answer before you go on. What the next cells show is explained
+# once you have chosen, or skipped the question.
 
 # %%
 from helpers import gpt, icl, plots, tasks
 from helpers.check import route
 from helpers.course import assets, doctor
+from helpers.experiments import shots
 from helpers.widgets import finding, predict, reveal
 
-assets.ensure()  # model and sentences are fetched once; from then on this only looks
+assets.ensure()  # fetches the model and the sentences once; from then on it only checks that they are there
 
 # %%
 route(here="00")
 
 # %% [markdown]
-# ## 1 · Is everything here?
+# ## 1 · Is everything here? ★
 #
-# The doctor looks at this machine. `ok` needs nothing; a `note` tells you what will be slower or missing; only
-# `STOP` stops the course, and it says what to do.
+# The doctor checks this machine. `ok` needs nothing. A `note` says what will be slower or missing. Only `STOP` stops the course, and it says what to do.
 
 # %% tags=["nbval-ignore-output"]
 doctor.show()
 
 # %% [markdown]
-# ## 2 · A word it completes with nonsense
+# ## 2 · What does the arrow mean? ★
 #
-# Our model is **SmolLM2-135M-Instruct**: a *GPT*, that is a network which reads a text and says, for every possible
-# next piece of text (a *token*), how probable it is. It is small enough for any laptop, and as real as the large ones.
+# Our model is **SmolLM2-135M-Instruct**, a *GPT*: a network that reads a text and gives a probability to every possible next piece of text, a *token*.
+# It is small enough for a laptop, and built like the large ones.
 
 # %%
 model = gpt.load("smollm2-135m")
-before = model.fingerprint()  # a hash over every bit of every weight: we will need it later
+before = model.fingerprint()  # a hash over every bit of every weight: section 3 needs it
 print(f"{sum(w.numel() for w in model.network.parameters()) / 1e6:.0f} million weights")
 
 # %% [markdown]
-# Its job is to go on with a text. Here is a text that nobody could go on with:
+# The model continues a text. Here it takes the most probable token, six times:
 
 # %%
 print("go ->", gpt.complete(model, "go ->", tokens=6))
 
 # %% [markdown]
-# No wonder: what *is* the arrow supposed to mean? Now we put lines in front of it that show what we want. Nothing
-# else. No training, no instruction: only a longer text.
+# Nothing in this text says what the arrow means. So we put one line in front of it, `see -> saw`, and change nothing else:
+
+# %%
+print(gpt.complete(model, "see -> saw\ngo ->", tokens=6))
+
+# %% [markdown]
+# *went* stands nowhere in the text. Did the model take a rule from one line? One verb after one line could be luck. We try five lines and five verbs. Each row
+# below is one line that stands in front; each column is a verb to be completed. The table keeps the first word of every answer.
+
+# %%
+verbs = ["go", "fly", "hope", "build", "sleep"]
+print(f"{'in front':16}", *(f"{verb + ' ->':10}" for verb in verbs))
+for line in ("see -> saw", "walk -> walked", "make -> made", "sing -> sang", "play -> played"):
+    print(f"{line:16}", *(f"{word:10}" for word in shots.completed(model, [line], verbs)))
+
+# %% [markdown]
+# It was luck. After `see -> saw`, *fly* becomes *saw*, a word copied from the line. After `play -> played` three verbs become *played*. After `make -> made` the
+# model repeats every verb. So one line has three possible effects, and a prompt can look right for the wrong reason:
+#
+# - the answer follows the **rule**: it is the verb's own past tense;
+# - the answer is a **copy of the verb**;
+# - the answer is a **copy from the lines**: a word that stands behind an arrow above it.
+#
+# To tell them apart takes more verbs, more lines and many draws of lines. It also takes **controls**: lines of the same form that show something else. Here are
+# four lines of each kind that we will use:
+
+# %%
+for kind in shots.KINDS:
+    drawn = shots.shown(tasks.load("past", shots=4, queries=1), kind, seed=0)
+    print(f"{shots.NAMES[kind]:15}", *(f"{demo.text + ' -> ' + demo.label:18}" for demo in drawn.demos))
+
+# %% [markdown]
+# *Identity* lines repeat the verb. *Shuffled* lines keep the verbs and the past tenses, but no verb stands before its own. The experiment: 40 verbs, none of them in
+# the lines; up to 16 lines; ten draws of lines for each kind and number. Two questions, before you see the result:
 
 # %%
 predict(
-    "lines",
-    "How many lines like `see -> saw` does it take until the model answers `go ->` with went?",
-    ["1", "4", "16", "it never does"],
+    "curve",
+    "True lines. How many does it take until more than six of ten answers are the verb's own past tense?",
+    ["1", "2", "4", "8", "16", "16 are not enough"],
 )
 
 # %%
-pairs = """see saw, walk walked, take took, play played, think thought, make made, eat ate, run ran,
-give gave, jump jumped, know knew, write wrote, sing sang, bring brought, break broke, come came"""
-lines = ["{} -> {}\n".format(*pair.split()) for pair in pairs.replace("\n", " ").split(", ")]
+predict(
+    "controls",
+    "After sixteen shuffled lines, such as see -> took: what is the most frequent answer, for example to build -> ?",
+    [
+        "a past tense copied from the lines",
+        "the verb's own past tense (built)",
+        "another verb's past tense, one that is not in the lines",
+        "the verb itself (build)",
+    ],
+)
 
-for count in (0, 1, 4, 8, 16):
-    answer = gpt.complete(model, "".join(lines[:count]) + "go ->", tokens=6)
-    print(f"{count:2} examples:  go -> {answer.split(chr(10))[0].strip()}")
+# %% tags=["hide-input"]
+curves = {shots.NAMES[kind]: shots.curve(kind) for kind in shots.KINDS}
+title = finding("controls", "True lines lead; with shuffled lines about half as many answers are right; with identity lines none")
+plots.lines(curves, "lines in front of the verb", "share of answers: own past tense", title)
+shots.SHOTS_STUDY.show_source()
 
 # %%
-reveal("lines", "1", "With these lines a single one says what the arrow means. The model knew English all along.")
-
-# %% [markdown] tags=["after-lines"]
-# It has not looked *went* up in the examples, for it isn't there. Is it only this word? We take verbs that are not
-# among the sixteen examples either:
+few, more, most = (shots.estimate("true", count)[0] for count in (4, 8, 16))
+reveal("curve", "8", "Right answers: {few:.2f} after 4 lines, {more:.2f} after 8, {most:.2f} after 16.", few=few, more=more, most=most)
 
 # %%
-for word in ("hope", "fly", "build", "sleep", "try"):
-    answers = [gpt.complete(model, shown + f"{word} ->", tokens=6) for shown in ("", "".join(lines))]
-    alone, shown = (answer.split("\n")[0].strip() for answer in answers)
-    print(f"{word:6} alone: {alone[:24] or '(an empty line)':26} after 16 examples: {shown}")
+reveal("controls", "the verb's own past tense (built)", "Own past tenses: {own:.2f} of the answers, though no line shows one.", own=shots.estimate("shuffled", 16)[0])
 
-# %% [markdown]
-# The word for this is **in-context learning**: the model does a task better because examples of it stand in its
-# *context*, the text before the question. Those examples are called **demonstrations**, and using none at all is
-# called **zero-shot**.
-
-# %% [markdown]
-# ## 3 · And nothing has moved
+# %% [markdown] tags=["after-controls"]
+# **What you should see.** Each point is a share of 400 answers: 40 verbs after each of ten draws. The bands are 95 % bootstrap intervals, for which draws and verbs are both drawn anew. This is
+# what the answers are after sixteen lines, with the same intervals:
 #
-# When a network learns, its weights change: that is what training is. So which weights changed?
+# {result:shots 16}
+#
+# Now the copies. Here is what the answers after *true* lines are, from no line to sixteen; and for one line what each of the ten draws gives:
+
+# %% tags=["hide-input"]
+kinds = {said: shots.curve("true", what) for what, said in shots.ANSWERS.items()}
+plots.lines(kinds, "true lines in front of the verb", "share of answers", "After one or two true lines the verb itself is most frequent, from four on its past tense")
+print("after one true line, share of own past tenses by draw:", *sorted(shots.marks("true", 1).mean(1).round(2)))
+
+# %% [markdown] tags=["conclusion", "after-controls"]
+# **What you may conclude.** After one or two true lines the verb itself is the most frequent answer, so one right answer shows little. After sixteen the rule has won: no answer copies a word from the lines, and few
+# copy the verb. The lines decide what the model does: after sixteen identity lines it repeats the verb almost always. What stands behind the arrows matters, too: shuffled
+# lines give fewer right answers than true ones, and the intervals do not touch.
+#
+# **What you may not:** that the lines *taught* the rule. Shuffled lines show no verb with its own past tense, and still nearly half of the answers are right. The model knew English past tenses before; the lines may
+# only say which of the things it knows is wanted. Nor is this more than one small model, one task and one form of line.
+
+# %% [markdown]
+# The term for this is **in-context learning**: the model does a task better because examples of it stand in its *context*, the text before the question. The examples are called
+# **demonstrations**. No demonstrations at all is called **zero-shot**.
+
+# %% [markdown]
+# ## 3 · No weight has changed ★
+#
+# Training a network changes its weights. Which weights changed here? We take the hash again:
 
 # %%
 print("Is any bit of any weight different now?", "yes" if model.fingerprint() != before else "no")
 
 # %% [markdown]
-# Not one bit of 135 million numbers. Whatever has been learned lives in the *activations*, the numbers that flow
-# through the network while it reads, and is gone with the text.
-#
-# That is the riddle. It looks like learning, it helps like learning, and it is one pass through a fixed function.
+# None of 135 million weights changed. The lines can only act through the *activations*, the numbers that flow through the network while it reads this text. They are
+# gone when the text is gone. It looks like learning and it is one pass through a fixed function.
 
 # %% [markdown]
-# ## 4 · Five real sentences
+# ## 4 · Five real sentences ★
 #
-# Now a task with real material: sentences that professional writers put on the web about films. Some come from a
-# *review*, some tell the *plot*. The model is to say which, by one of those two words.
+# Now a task with real material: sentences from the web about films. Some come from a *review*, some tell the *plot*. The model is to say which, by one of those two
+# words.
 
 # %%
 task = tasks.load("subj", shots=2, queries=5)
@@ -110,14 +163,13 @@ shown = [(demo.text, demo.label) for demo in task.demos]
 print(icl.build_prompt(task.template, shown, task.queries[0].text))
 
 # %% [markdown]
-# The prompt ends where the answer should begin. We don't let the model write; we ask how probable it finds each of
-# the two words there, after none, four, and thirty-two demonstrations. A dot at 1 means: surely a *review*; a filled
-# dot means: on the right side of the middle.
+# The prompt ends where the answer should begin. The model does not write here: we read how probable it finds each of the two words, after 0, 4 and 32 demonstrations.
+# A dot at 1 means that it puts everything on *review*. A filled dot is on the right side of the middle.
 
 # %%
 predict(
     "dots",
-    "How many of the five sentences end on their right side with 32 demonstrations?",
+    "How many of the five sentences are on their right side with 32 demonstrations?",
     ["all five", "four", "three or fewer"],
 )
 
@@ -129,63 +181,59 @@ for count in counts:
     for query, share in zip(shown.queries, scores.softmax(1)[:, 1], strict=True):
         shares[query.text].append(share.item())
 truths = [query.label for query in task.queries]
-title = finding("dots", "Demonstrations turn two reviews round, and lose one plot sentence")
+title = finding("dots", "From 0 to 32 demonstrations all five dots move towards “review”")
 plots.answers(shares, [str(count) for count in counts], truths, positive="review", title=title)
 
 # %%
-reveal("dots", "four", "One of the two true plots, which is hardly a sentence, ends among the reviews.")
+reveal("dots", "four", "The three reviews and one plot, just; the other plot, hardly a sentence, ends among the reviews.")
 
 # %% [markdown] tags=["after-dots"]
-# **What you should see.** Without demonstrations (circles) the model calls two of the three reviews a plot; after 32
-# (triangles) all three reviews are on the right. But the 32 have pushed *every* dot to the right, true plots too, and
-# the second sentence, which is hardly a sentence, ends on the wrong side. Keep both effects in mind: some of what a
-# prompt does is about the *sentence*, and some of it is a taste for one of the *answers*. Notebook 04 takes them apart.
+# **What you should see.** Without demonstrations (circles) two of the three reviews are on the wrong side; after 32 (triangles) all three are on the right one. But all five dots
+# moved towards *review*, the two plots too. One plot ends on the wrong side, the other just left of the middle. Two explanations fit: the demonstrations taught the model something about
+# sentences, or they only made the word *review* more likely. Five sentences cannot tell them apart. Notebook 04 does, by taking the taste for one answer out of the scores.
 
-# %% [markdown] tags=["conclusion"]
-# **What you may conclude.** Text in front of a question changed this model's answers.
+# %% [markdown] tags=["conclusion", "after-dots"]
+# **What you may conclude.** Thirty-two demonstrations moved all five answers, and all five towards *review*.
 #
-# **What you may not.** That it changed them for the better, or for what the examples say. Five sentences are an anecdote. Notebook 04 takes a hundred, on several
-# tasks, with intervals. Notebook 05 will ask whether the gain comes from the *examples* or from something cheaper, such
-# as having seen the two words before.
+# **What you may not:** that the model now judges sentences better, or that it learned this from what the examples say. Notebook 04 takes a hundred sentences on several tasks, with intervals.
 
 # %% [markdown]
-# ## 5 · The question
+# ## 5 · The question ★
 #
-# In 2022 Damai Dai and colleagues gave a daring answer ([Why Can GPT Learn In-Context?](https://arxiv.org/abs/2212.10559)):
-# attention over demonstrations has the same form as a step of **gradient descent**. The forward pass, they say,
-# computes *meta-gradients* from the demonstrations and applies them, through attention, to the model itself. In-context
-# learning would be finetuning in disguise.
+# In 2022 Damai Dai and colleagues proposed an answer ([Why Can GPT Learn In-Context?](https://arxiv.org/abs/2212.10559)): attention over demonstrations has the form of
+# a step of **gradient descent**. In their words, the forward pass computes *meta-gradients* from the demonstrations and applies them to the model through attention.
+# In-context learning would then be finetuning in disguise.
 
 # %% tags=["hide-input"]
-shown = [(demo.text, demo.label) for demo in task.demos]
-title = "Three ways to an answer. The question of this course: do the last two do the same inside?"
-plots.prompt_against_finetuning(model.name, shown, task.queries[0].text, title)
+demonstrations = [(demo.text, demo.label) for demo in task.demos]
+ways = "Three ways to an answer. The question of this course: do the last two do the same inside?"
+plots.prompt_against_finetuning(model.name, demonstrations, task.queries[0].text, ways)
 
 # %% [markdown]
-# The algebra behind that sentence is true, and you will derive it. But *linear attention can be written as a gradient
-# step* is a statement about a form. Whether a trained GPT uses the form for that purpose must be measured, against
-# controls that ought to destroy the effect. Critics did measure. So will you.
+# For *linear* attention, attention without its softmax, the algebra behind this is true, and you will derive it. It is a statement about form: linear attention **can be written** as a gradient
+# step. A GPT has softmax attention, and its weights were trained to predict text. Whether it uses this form to learn a task must be measured, beside controls that ought to destroy
+# the effect. Others have measured it and disagree with the paper; notebooks 04 and 05 let you judge.
 
 # %% [markdown]
 # ## 6 · The route
 #
-# Seven notebooks, about 12 hours; the core path (exercises with a ★) takes about 6. The minutes of notebooks that
-# don't exist yet are planned, not measured.
+# Seven notebooks, about 12 hours; the core path (everything with a ★) takes about 6. The minutes of notebooks that don't exist yet are planned, not counted.
 #
-# | | notebook | the moment it exists for | minutes | core |
+# | | notebook | what you will see | minutes | ★ |
 # |---|---|---|---|---|
-# | 00 | **start here** | a GPT learns from a text, and no weight has changed | 20 | 20 |
+# | 00 | **start here** | a GPT learns from a text, and no weight has changed | 30 | 30 |
 # | 01 | [linear attention](01_linear_attention.ipynb) | three programs, one output | 120 | 60 |
 # | 02 | [the dual form](02_dual_form.ipynb) | a trained layer attends to its training set | 100 | 60 |
 # | 03 | [meta-gradients](03_meta_gradients.ipynb) | one attention layer that *is* a gradient step | 140 | 70 |
 # | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 90 | 70 |
 # | 05 | controls | spot the GPT among four curves | 110 | 50 |
 # | 06 | [momentum attention](06_momentum_attention.ipynb) | if attention is descent, give it momentum | 90 | 30 |
-
-# %% [markdown]
-# ## 7 · Notation
 #
-# The same letters everywhere, on the page and in the code. `helpers` keeps one token in a row.
+# Two lists to come back to:
+#
+# <details><summary>Notation: the same letters on every page and in the code</summary>
+#
+# `helpers` keeps one token in a row.
 #
 # | symbol | code | shape | meaning |
 # |---|---|---|---|
@@ -197,31 +245,36 @@ plots.prompt_against_finetuning(model.name, shown, task.queries[0].text, title)
 # | $W_0, \Delta W$ | `w0`, `dw` | `[m d]` | initial weights and their update |
 # | $e_i$ | `errors` | `[n m]` | error signal of example $i$, the learning rate already in it |
 # | $\eta$ | `eta` | a number | momentum |
-
-# %% [markdown]
-# ## 8 · Glossary
 #
-# - **Token**: the piece of text a model reads and writes; a word, a part of one, a line break.
+# </details>
+#
+# <details><summary>Glossary: the terms of the course, a line each</summary>
+#
+# - **Token**: the piece of text that a model reads and writes: a word, a part of one, a line break.
 # - **Log-probability**: the logarithm of a probability, in *nats*; 0 is certain, −0.7 is even odds, −7 is one in a thousand.
 # - **Prompt**: the text before the answer. **Demonstrations**: solved examples in it. **Query**: the unsolved one.
 # - **Zero-shot**, **in context**: without, and with, demonstrations in the prompt.
 # - **Finetuning**: changing weights by gradient steps on examples. **Learning rate**: how far one step goes.
-# - **Attention**: each token's weighted look at the tokens before it; the weights compare its *query* with their *keys*, and what is added up are their *values*.
-# - **Linear attention**: the same without the softmax. Its **state** is all it keeps of what it read: a sum of **outer products**, $v \otimes k$,
-#   the matrix of all products of an entry of $v$ with one of $k$. **Interference**: what other pairs add when one is read from it.
-# - **Chunk**: a piece of the text that is taken all at once.
-# - **Dual form**: a sum over training examples instead of a weight matrix; the same numbers, seen from the other side.
+# - **Attention**: what a token takes from itself and the tokens before it. Its *query* is compared with their *keys*; that gives weights. The output is the weighted sum of their *values*.
+# - **Linear attention**: the same without the softmax, the step that makes the weights positive and their sum one. Its **state** is all it keeps of what it read: a sum of **outer products** $v \otimes k$,
+#   the matrix of all products of an entry of $v$ with one of $k$. **Interference**: what the other pairs add when one pair's value is read.
+# - **Chunk**: a piece of the text that is whose tokens are computed together.
+# - **Dual form**: the same output written as a sum over training examples instead of with a trained weight matrix.
 # - **Meta-gradient**: what plays the gradient's part when attention is read as a gradient step.
-# - **Label bias**: a model's taste for one answer whatever the question. **Calibration**: taking it out.
-# - **Momentum**: a step that also has a part of the steps before. **Recency bias**: a taste for what stands near.
-# - **Stream**: the vector of a token that every layer adds to. **MLP**: what a layer does after attention, two matrix products with a nonlinearity between.
-# - **95 % interval**: where the true value plausibly lies, given only a hundred queries. *Wilson's* is for one share of right answers, the *bootstrap* redraws the queries ten thousand times.
+# - **Label bias**: a model's preference for one answer whatever the question. **Calibration**: removing it.
+# - **Momentum**: a step to which a part of the step before is added. **Recency bias**: a preference for what stands near.
+# - **Stream** (residual stream): the vector of a token that every layer adds to. **MLP**: what a layer does to each token after attention: matrix products with a nonlinearity between them; SmolLM2's
+#   has three matrices, one of them a gate.
+# - **95 % interval**: computed so that in about 95 of 100 repetitions of the experiment it holds the true value. *Wilson's* is for one share of right answers; the *bootstrap* draws queries (or draws of
+#   demonstrations) anew, ten thousand times, and keeps the middle 95 % of the means.
 # - **SGD**, **Adam**: ways to take a gradient step; SGD follows the gradient as it is, Adam scales it weight by weight.
+#
+# </details>
 
 # %% [markdown]
-# ## 9 · Ten questions, before
+# ## 7 · Ten questions, before ★
 #
-# Notebook 06 ends with the same ten. Write one line for each now, guesses too, and how sure you are (1 to 5).
+# Notebook 06 ends with the same ten. Write one line for each into the cell below, guesses too, and how sure you are (1 to 5). Then you can see later what you have learned.
 #
 # 1. What does an attention head compute for one token, in one sentence?
 # 2. What is left of attention without its softmax, and what does one gain?
@@ -234,9 +287,23 @@ plots.prompt_against_finetuning(model.name, shown, task.queries[0].text, title)
 # 9. A prompt and finetuning correct the same mistakes. What follows?
 # 10. What does momentum remember, and what would that mean for attention?
 
+# %%
+my_answers = """
+1.
+2.
+3.
+4.
+5.
+6.
+7.
+8.
+9.
+10.
+"""
+
 # %% [markdown]
-# ## 10 · Clean up, and go on
+# ## 8 · Go on
 #
-# A model takes half a gigabyte of memory for as long as its notebook's kernel runs. *Kernel → Shut Down Kernel* gives it back.
+# Save this notebook, so that your ten answers stay. The model takes half a gigabyte of memory as long as this kernel runs; *Kernel → Shut Down Kernel* gives it back.
 #
-# **Next:** [01 · linear attention](01_linear_attention.ipynb), the first page where you write code yourself.
+# **Next:** [01 · linear attention](01_linear_attention.ipynb), where you write code yourself.

@@ -1251,8 +1251,8 @@ reveal(
 # **Recorded**: 40 verbs, eight draws of sixteen demonstrations. The prompt is deleted, and something stands in its place. Each row serves more queries than the one before:
 #
 # - the query's **own patch**; **another verb's patch**; the **mean of 16 patches** of other verbs;
-# - a **task vector** (Hendel et al. 2023): no weight changes. Behind *one* layer, the stream at the query's last token is replaced by one vector. That vector is the stream there after a prompt that ends with
-#   some other verb, mean over four such verbs. (Layer {result:transfer layer}, counted from 0: the one with most right answers on other verbs and draws.)
+# - a **task vector** (Hendel et al. 2023): no weight changes. Behind *one* layer (number {result:transfer layer}, chosen on other verbs and draws) the stream at the query's last token is replaced by one vector: the stream there after
+#   a prompt that ends with some other verb, mean over four such verbs.
 #
 # The first token said is scored twice: does it begin the *verb's own* past tense? Is it *any* past tense: that, or the whole past tense of some verb of our list?
 
