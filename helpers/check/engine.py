@@ -36,7 +36,7 @@ class Exercise:
     difficulty: int  # 1 to 5
     importance: int  # 1 to 5
     core: bool  # on the core path: ★
-    hints: tuple[str, ...]  # where to look, the idea, nearly the line
+    hints: tuple[str, str, str]  # where to look, the idea, nearly the line
     passed: str  # what now holds, in one line
     claims: Callable[["Attempt"], Iterator[Claim]]
     course: Callable  # the course's own version

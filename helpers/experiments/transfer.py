@@ -42,7 +42,7 @@ LADDER = {
     "nothing": "nothing",
 }
 ORIGINS = ("its own", "no past tense", "of an averaged verb", "shown in the prompt", "of another verb")
-SCORES = {"right": "the verb's own past tense", "kind": "any past tense", "as prompt": "what the prompt says"}
+SCORES = {"right": "own past tense", "kind": "any past tense", "as prompt": "what the prompt says"}
 
 
 # --- The layer of the task vector, from development draws

@@ -149,7 +149,8 @@ def _by_task(
     axes.set_title(name, weight="bold")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    labels.above(figure, drawn)
+    if len(drawn) > 1:
+        labels.above(figure, drawn)
     return figure
 
 

@@ -217,17 +217,17 @@ plots.prompt_against_finetuning(model.name, demonstrations, task.queries[0].text
 # %% [markdown]
 # ## 6 · The route
 #
-# Seven notebooks, about 12 hours; the core path (everything with a ★) takes about 6. The minutes of notebooks that don't exist yet are planned, not counted.
+# Seven notebooks, about 15 hours; the core path (everything with a ★) takes about 10. The minutes are counted: reading, thinking, writing. Those of notebook 05, which does not exist yet, are planned.
 #
 # | | notebook | what you will see | minutes | ★ |
 # |---|---|---|---|---|
 # | 00 | **start here** | a GPT learns from a text, and no weight has changed | 30 | 30 |
-# | 01 | [linear attention](01_linear_attention.ipynb) | three programs, one output | 120 | 60 |
-# | 02 | [the dual form](02_dual_form.ipynb) | a trained layer attends to its training set | 100 | 60 |
-# | 03 | [meta-gradients](03_meta_gradients.ipynb) | one attention layer that *is* a gradient step | 140 | 70 |
-# | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 90 | 70 |
+# | 01 | [linear attention](01_linear_attention.ipynb) | three programs, one output | 165 | 85 |
+# | 02 | [the dual form](02_dual_form.ipynb) | a trained layer attends to its training set | 135 | 95 |
+# | 03 | [meta-gradients](03_meta_gradients.ipynb) | one attention layer that *is* a gradient step | 245 | 185 |
+# | 04 | [in context against finetuned](04_icl_vs_finetuning.ipynb) | a real GPT, three ways | 90 | 90 |
 # | 05 | controls | spot the GPT among four curves | 110 | 50 |
-# | 06 | [momentum attention](06_momentum_attention.ipynb) | if attention is descent, give it momentum | 90 | 30 |
+# | 06 | [momentum attention](06_momentum_attention.ipynb) | if attention is descent, give it momentum | 150 | 75 |
 #
 # Two lists to come back to:
 #

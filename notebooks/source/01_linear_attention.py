@@ -4,7 +4,7 @@
 # **Without its softmax, attention can be computed by three programs that look nothing alike. You will build them, measure what each
 # costs, and measure what is lost with the softmax.**
 #
-# *You need: notebook 00 and Python. About 165 minutes, 100 of them (★) on the core path. No GPU.*
+# *You need: notebook 00 and Python. About 165 minutes, 85 of them (★) on the core path. No GPU.*
 
 # %%
 import math

@@ -4,7 +4,7 @@
 # **A linear layer trained by gradient descent can do without its trained weights. Keep its first weights, its training examples and their error signals: attention to the
 # training set gives the same answers.**
 #
-# *You need: notebook 01. About 135 minutes, 105 of them (★) on the core path. No GPU.*
+# *You need: notebook 01. About 135 minutes, 95 of them (★) on the core path. No GPU.*
 
 # %%
 import textwrap

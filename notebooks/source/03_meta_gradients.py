@@ -4,7 +4,7 @@
 # **Attention over demonstrations, drawn as a weight update; softmax split exactly; values that become errors. One linear layer that *is* a gradient step; would training find it?
 # Then a real prompt, rewritten as a patch of the real GPT's weights, deleted, and the question what that proves.**
 #
-# *You need: notebooks 01 and 02. About 245 minutes, 210 of them (★) on the core path. No GPU.*
+# *You need: notebooks 01 and 02. About 245 minutes, 185 of them (★) on the core path. No GPU.*
 
 # %%
 import textwrap
@@ -789,13 +789,13 @@ reveal(
 # **What you may conclude.** There are weights with which a layer of linear attention *is* a gradient step on a squared loss: for every $W_0$, rate and set of examples, without approximation. Here
 # values are errors of a task.
 #
-# **What you may not:** that such weights arise by themselves. Somebody chose them, and made it easy: no softmax, no mask, no scale, each token a finished pair $(x_j, y_j)$, $W_0$ and the rate
+# **What you may not:** that such weights arise by themselves (section 9 trains some). Somebody chose them, and made it easy: no softmax, no mask, no scale, each token a finished pair $(x_j, y_j)$, $W_0$ and the rate
 # inside the matrices. A GPT's tokens are words.
 
 # %% [markdown]
-# ## 9 · Would training choose them? ★
+# ## 9 · Would training choose them?
 #
-# **Recall.** In (eq. 2.2), what are the errors of a step that starts at $W_0 = 0$?
+# *Optional.* **Recall.** In (eq. 2.2), what are the errors of a step that starts at $W_0 = 0$?
 #
 # **Question.** Section 8 chose the weights by hand. Does training arrive there? A layer of linear attention starts with random weights, all four matrices
 # free. It is trained to do regression in context: each task has a teacher $w$ of its own, ten examples $(x_i, w \cdot x_i)$ without noise, and one query. All is in
@@ -866,7 +866,7 @@ predict(
 )
 
 # %% tags=["nbval-ignore-output"]
-learned = regression.learn(n=10, d=10, seed=0)
+learned = regression.learn(n=10, d=10, batch=512, seed=0)
 answered = regression.predict(learned.layers, test)
 trained_loss, step_loss = (regression.loss(each, test) for each in (answered, marks["best single step"]))
 together = torch.corrcoef(torch.stack([answered, marks["best single step"]]))[0, 1].item()
@@ -1386,10 +1386,8 @@ pd.DataFrame(kept, ["100 queries: off by", "loss on the examples: before", "afte
 # 1. What plays the error's part in (eq. 3.2), and who computed it?
 # 2. (eq. 3.4) is exact for softmax, (eq. 3.3) is not. What does $\alpha$ do that no fixed matrix does?
 # 3. In the delta rule (eq. 3.5), when does a pair write nothing? What does linear attention write then?
-# 4. Why is the query's token $(x, -W_0 x)$ in (eq. 3.6), and not $(x, W_0 x)$?
-# 5. One layer of linear attention is trained longer. When can it beat the best single step of (eq. 3.7), and when not?
-# 6. A patch (eq. 3.8) reproduces the answer to *go* to five digits. Why does it say *went* to *see*? What would you test to find out whether it holds a rule?
-# 7. After wrong pairs the GPT still says the right past tense. What did the demonstrations bring, and what was there before?
+# 4. A patch (eq. 3.8) reproduces the logits of *go* to four digits. Why does it say *went* to *see*? What would you test to find out whether it holds a rule?
+# 5. After wrong pairs the GPT still says the right past tense. What did the demonstrations bring, and what was there before?
 
 # %% [markdown]
 # ## 14 · Equations so far

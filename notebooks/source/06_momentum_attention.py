@@ -4,7 +4,7 @@
 # **If attention is a gradient step, give it momentum. We derive it, build its momentum in O(n), train with and without it, look for the effect with controls,
 # and then put the momentum where the steps really are.**
 #
-# *You need: notebooks 01 to 03. About 90 minutes, 30 of them (★) on the core path. No GPU.*
+# *You need: notebooks 01 to 03. About 150 minutes, 75 of them (★) on the core path. No GPU.*
 
 # %%
 import textwrap

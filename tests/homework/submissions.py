@@ -17,6 +17,14 @@ from misconceptions import bank
 
 KEY, STUDENT, TERM = "0123456789abcdef0123456789abcdef", "ada", "2026"
 HEAD = f'student = "{STUDENT}"'
+REGISTERS = """
+def wrong(*_):
+    def keep(attempt):
+        globals()[attempt.__name__] = attempt
+    return keep
+
+
+"""  # attempts that a loop makes
 
 
 def assignment(name: str, *items: Item) -> Assignment:
@@ -55,7 +63,9 @@ def module(attempt: Callable) -> str:
     source = re.sub(r"^@(right|wrong)\(.*\)\n", "", source, flags=re.M)
     if "lfilter" not in inspect.getsource(attempt):  # scipy takes longer to load than all else
         source = re.sub(r"^from scipy.*\n", "", source, flags=re.M)
-    return re.sub(r"^from \. import .*\n", "", source, flags=re.M)
+    return re.sub(
+        r"^from \. import .*\n", REGISTERS if re.search(r"^\s*wrong\(", source, re.M) else "", source, flags=re.M
+    )
 
 
 def named(attempt: Callable, name: str) -> list[str]:

@@ -9,12 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from submissions import attempts, enclosed
 from test_bugs import EXPOSING
 
 from helpers.homework import allowed, bugs, draws, marks, release, settings, tables, with_otter
 from helpers.homework.settings import Assignment
 
 NAME, STUDENT = "06", "ada"
+REASONED = ("momentum_weight", "flaw_of_the_interval")
 BUFFER = """def momentum_gradients(gradients, eta):
     u, buffers = torch.zeros_like(gradients[0]), []
     for g in gradients:
@@ -90,6 +92,7 @@ def right() -> dict[str, str]:
     verdict = allowed.key(tables.table(term, NAME, STUDENT))
     return {
         "student": f'student = "{STUDENT}"',
+        **{f"write-{name}": enclosed(attempts(name, right=True)[0], name) for name in REASONED},
         "write-momentum_gradients": BUFFER,
         "write-momentum_attention": ATTENTION,
         "fill-verdict": f"verdict = {verdict}",

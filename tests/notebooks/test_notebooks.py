@@ -63,8 +63,8 @@ def test_the_route_in_the_readme_has_the_minutes_that_the_notebooks_say():
         (shown,) = re.findall(rf"notebooks/{source.stem}\.ipynb\).*\| (\d+) \((\d+)\) \|", readme)
         assert list(map(int, shown)) == minutes
         total += minutes
-    assert "About nine hours for what is there, five and a half of them on the core path" in readme
-    assert total.tolist() == [560, 330]
+    assert "About thirteen and a half hours for what is there, nine of them on the core path" in readme
+    assert total.tolist() == [815, 560]
 
 
 def test_no_notebook_is_without_a_source():

@@ -66,7 +66,7 @@ def softmax_mistakes(q: Tensor, k: Tensor, v: Tensor) -> Mistakes:
     hints=(
         "The cell above makes the table of scores for one example: which of its numbers depend on the example?",
         "Three steps: the scores of all queries with all keys, the future masked, each row as weights of the values.",
-        "`masked_fill` puts −inf where `torch.ones_like(scores).triu(1).bool()` is true; each row has its softmax.",
+        "Ones, `.triu(1)` and `.bool()` mark the future; `masked_fill` puts −inf there; each row has its softmax.",
     ),
     passed="Every token averages the values before it and its own, with weights that sum to one.",
 )

@@ -69,7 +69,7 @@ def others_mistakes(n: int, d: int) -> Mistakes:
     minutes=15,
     difficulty=3,
     importance=4,
-    core=True,
+    core=False,
     hints=(
         "Write k_j·k_j and k_i·k_j as sums over the d entries. What are the mean and the variance of one term?",
         "Both k_j·k_j − 1 and k_i·k_j have mean 0: their mean square is their variance. Each is a sum of d independent "
@@ -116,7 +116,7 @@ def the_flaw() -> tuple[int, str]:
     kind="diagnose",
     title="Softmax with a state of fixed size?",
     course=the_flaw,
-    task="One line of this proof is wrong. Return its number and the letter of the reason.",
+    task="Return the number of the one line of this proof that is wrong, and the letter of the reason.",
     equation="(line number, letter of the reason)",
     minutes=8,
     difficulty=3,

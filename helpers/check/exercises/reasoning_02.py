@@ -63,7 +63,7 @@ def hat_mistakes(inputs: Tensor, lr: float, steps: int) -> Mistakes:
     minutes=12,
     difficulty=3,
     importance=5,
-    core=True,
+    core=False,
     hints=(
         "Look at the residuals r_t = y − p_t, not at the predictions: what does one step do to them?",
         "Put p_t into r_t = y − p_t: the same matrix multiplies the residual at every step. Predictions are what it "
@@ -110,7 +110,7 @@ def the_flaw() -> tuple[int, str]:
     kind="diagnose",
     title="What is wrong with this analysis?",
     course=the_flaw,
-    task="One line of this analysis is wrong. Return its number and the letter of the reason.",
+    task="Return the number of the one line of this analysis that is wrong, and the letter of the reason.",
     equation="(line number, letter of the reason)",
     minutes=6,
     difficulty=3,
@@ -139,7 +139,7 @@ NEAR = 0.12  # how far from chance a learner's accuracy, the mean over all tries
 def samples(means: Tensor, counts: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
     """Inputs [n d] around the mean of their label, in the order of the labels, as data often are stored; labels [n]."""
     labels = torch.repeat_interleave(torch.arange(LABELS), torch.tensor(counts))
-    (noise,) = draw((len(labels), WIDTH), seed=seed)
+    (noise,) = draw((len(labels), means.shape[1]), seed=seed)
     return means[labels] + noise, labels
 
 
@@ -205,24 +205,27 @@ def shuffle(inputs: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     passed="Frequencies are kept, links are gone: what a learner gets right beyond chance now was not in the labels.",
 )
 def shuffled(attempt: Attempt) -> Iterator[Claim]:
+    few = samples(*draw((LABELS, 3), seed=30), (4,) * LABELS, 31)
+    yield from keeps(*few, attempt(*few, 0), counts=False)
     for place, counts in enumerate(COUNTS):
         (means,) = draw((LABELS, WIDTH), seed=10 * place)
         inputs, labels = samples(means, counts, 10 * place + 1)
         found = []
         for seed in range(TRIES):
             found.append(attempt(inputs, labels, seed))
-            yield is_pair(found[-1], "inputs", "labels")
-            yield is_tensor(found[-1][0], *inputs.shape, name="`inputs`")
-            yield is_labelled(found[-1][1], len(labels))
-            yield from keeps(inputs, labels, *found[-1], counts=seed == 0)
+            yield from keeps(inputs, labels, found[-1], counts=seed == 0)
         yield at_chance(inputs, labels, found, *samples(means, (100,) * LABELS, 10 * place + 2))
         fixed = "Another seed gives the same set again: let the seed decide the order, or one shuffle is all there is."
         same = all(a.equal(b) for a, b in zip(*found[:2], strict=True))
         yield holds(not same, "another seed shuffles otherwise", fixed)
 
 
-def keeps(inputs: Tensor, labels: Tensor, kept: Tensor, dealt: Tensor, counts: bool) -> Iterator[Claim]:
+def keeps(inputs: Tensor, labels: Tensor, found: object, counts: bool) -> Iterator[Claim]:
     """What the control must not touch: the inputs themselves, and how often each label occurs."""
+    yield is_pair(found, "inputs", "labels")
+    kept, dealt = found
+    yield is_tensor(kept, *inputs.shape, name="`inputs`")
+    yield is_labelled(dealt, len(labels))
     before, after = (x[x[:, 0].argsort()] for x in (inputs, kept))
     changed = "It changes the inputs themselves: a learner that now fails may fail for that reason. Keep every input."
     yield holds(after.equal(before), "the inputs are those that were there", changed, counts=counts)

@@ -48,7 +48,7 @@ def first_order_mistakes(k: Tensor, v: Tensor) -> Mistakes:
     minutes=10,
     difficulty=3,
     importance=5,
-    core=True,
+    core=False,
     hints=(
         "Step 3: what is Σ (s_i − s̄) times a vector that is the same for every i?",
         "It is 0. So you may subtract v̄ from every v_i, and then s̄ may go: Σ (v_i − v̄) is 0 as well.",
@@ -88,7 +88,7 @@ def loses_its_way() -> tuple[int, str]:
     kind="diagnose",
     title="What a lower loss means",
     course=loses_its_way,
-    task='One of the five lines is wrong. Return its number and the letter of the reason, such as `return 1, "A"`.',
+    task='Return the number of the one wrong line of these five and the letter of the reason, such as `return 1, "A"`.',
     equation="L(W) = − Σ_i v_i · W k_i",
     minutes=6,
     difficulty=3,
