@@ -123,7 +123,7 @@ def half_right() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("answers", "least", "most"), [(right, 80, 80), (half_right, 37.5, 45), (dict, 0, 0)])
+@pytest.mark.parametrize(("answers", "least", "most"), [(right, 80, 80), (half_right, 45, 52), (dict, 0, 0)])
 def test_otter_run_gives_the_points_of_marks_of(course, tmp_path, answers, least, most):
     handed_in = submission(course, tmp_path, answers())
     points, told = graded(course, handed_in, tmp_path)
