@@ -34,7 +34,18 @@ from helpers.experiments.evidence import core, known, orders, others, paper, rat
 from helpers.experiments.study import Study
 from helpers.support import CourseError
 
-MEASURED = (accuracy, inside, one_step, preconditioning, patching, transfer, pretrained, momentum, depth, shots)
+MEASURED = (
+    accuracy,
+    inside,
+    one_step,
+    preconditioning,
+    patching,
+    transfer,
+    pretrained,
+    momentum,
+    depth,
+    shots,
+)
 EVIDENCE = (rates, core, recovery, others, orders, vectors, known, paper)  # as planned; the paper on its own models
 TIMED = (attention_cost, generation_cost, momentum_cost, evaluation_cost)  # seconds and bytes: another run gives others
 STUDIES = {study.name: study for module in (*MEASURED, *EVIDENCE, *TIMED) for study in module.STUDIES}
