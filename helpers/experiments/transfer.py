@@ -41,7 +41,7 @@ LADDER = {
     "vector": "task vector, one layer",
     "nothing": "nothing",
 }
-ORIGINS = ("its own", "no past tense", "of an averaged verb", "shown in the prompt", "of another verb")
+ORIGINS = ("its own", "no past tense of the list", "of an averaged verb", "shown in the prompt", "of another verb")
 SCORES = {"right": "own past tense", "kind": "any past tense", "as prompt": "what the prompt says"}
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **On this page a real GPT does a task that it could not do a moment ago, because examples of the task stand in front of the question. No weight changes.
+# **On this page a real GPT does a task that it did not do a moment ago, because examples of the task stand in front of the question. No weight changes.
 # How it does that is the question of this course: is *in-context learning* gradient descent in disguise?**
 #
 # *You need: Python enough to read ten lines. About 30 minutes, all of them part of the core path (★).*
@@ -63,8 +63,8 @@ for line in ("see -> saw", "walk -> walked", "make -> made", "sing -> sang", "pl
     print(f"{line:16}", *(f"{word:10}" for word in shots.completed(model, [line], verbs)))
 
 # %% [markdown]
-# It was luck. After `see -> saw`, *fly* becomes *saw*, a word copied from the line. After `play -> played` three verbs become *played*. After `make -> made` the
-# model repeats every verb. So one line has three possible effects, and a prompt can look right for the wrong reason:
+# One line is not enough. After `see -> saw`, *fly* becomes *saw*, a word copied from the line. After `play -> played` three verbs become *played*. After `make -> made` the
+# model repeats every verb. So an answer can look right for the wrong reason. It may be one of three things, or something else, as *builded* and *1000* are:
 #
 # - the answer follows the **rule**: it is the verb's own past tense;
 # - the answer is a **copy of the verb**;
@@ -103,7 +103,7 @@ predict(
 
 # %% tags=["hide-input"]
 curves = {shots.NAMES[kind]: shots.curve(kind) for kind in shots.KINDS}
-title = finding("controls", "True lines lead; with shuffled lines about half as many answers are right; with identity lines none")
+title = finding("controls", "Up to four lines shuffled ones do as well as true ones, with sixteen about half as well; identity lines never")
 plots.lines(curves, "lines in front of the verb", "share of answers: own past tense", title)
 shots.SHOTS_STUDY.show_source()
 
@@ -115,7 +115,8 @@ reveal("curve", "8", "Right answers: {few:.2f} after 4 lines, {more:.2f} after 8
 reveal("controls", "the verb's own past tense (built)", "Own past tenses: {own:.2f} of the answers, though no line shows one.", own=shots.estimate("shuffled", 16)[0])
 
 # %% [markdown] tags=["after-controls"]
-# **What you should see.** Each point is a share of 400 answers: 40 verbs after each of ten draws. The bands are 95 % bootstrap intervals, for which draws and verbs are both drawn anew. This is
+# **What you should see.** (This was recorded earlier, not computed now.) Each point is a share of 400 answers: 40 verbs after each of ten random choices (*draws*) of lines; at 0 lines 40 answers. The bands are 95 % intervals over draws and verbs
+# (*bootstrap*: see the glossary in section 6). This is
 # what the answers are after sixteen lines, with the same intervals:
 #
 # {result:shots 16}
@@ -124,13 +125,13 @@ reveal("controls", "the verb's own past tense (built)", "Own past tenses: {own:.
 
 # %% tags=["hide-input"]
 kinds = {said: shots.curve("true", what) for what, said in shots.ANSWERS.items()}
-plots.lines(kinds, "true lines in front of the verb", "share of answers", "After one or two true lines the verb itself is most frequent, from four on its past tense")
+plots.lines(kinds, "true lines in front of the verb", "share of answers", "After one or two true lines the verb itself is most frequent, from eight on clearly its past tense")
 print("after one true line, share of own past tenses by draw:", *sorted(shots.marks("true", 1).mean(1).round(2)))
 
 # %% [markdown] tags=["conclusion", "after-controls"]
 # **What you may conclude.** After one or two true lines the verb itself is the most frequent answer, so one right answer shows little. After sixteen the rule has won: no answer copies a word from the lines, and few
-# copy the verb. The lines decide what the model does: after sixteen identity lines it repeats the verb almost always. What stands behind the arrows matters, too: shuffled
-# lines give fewer right answers than true ones, and the intervals do not touch.
+# copy the verb. The lines decide what the model does: after sixteen identity lines it repeats the verb almost always. Whether each verb stands before its *own* past tense matters only with many lines: up to four, shuffled
+# lines do as well as true ones; after sixteen they give fewer right answers, and the intervals do not touch.
 #
 # **What you may not:** that the lines *taught* the rule. Shuffled lines show no verb with its own past tense, and still nearly half of the answers are right. The model knew English past tenses before; the lines may
 # only say which of the things it knows is wanted. Nor is this more than one small model, one task and one form of line.
@@ -190,10 +191,10 @@ reveal("dots", "four", "The three reviews and one plot, just; the other plot, ha
 # %% [markdown] tags=["after-dots"]
 # **What you should see.** Without demonstrations (circles) two of the three reviews are on the wrong side; after 32 (triangles) all three are on the right one. But all five dots
 # moved towards *review*, the two plots too. One plot ends on the wrong side, the other just left of the middle. Two explanations fit: the demonstrations taught the model something about
-# sentences, or they only made the word *review* more likely. Five sentences cannot tell them apart. Notebook 04 does, by taking the taste for one answer out of the scores.
+# sentences, or they only made the word *review* more likely. Five sentences cannot tell them apart. Notebook 04 does, by removing the preference for one answer from the scores (*calibration*).
 
 # %% [markdown] tags=["conclusion", "after-dots"]
-# **What you may conclude.** Thirty-two demonstrations moved all five answers, and all five towards *review*.
+# **What you may conclude.** Thirty-two demonstrations moved all five probabilities towards *review*.
 #
 # **What you may not:** that the model now judges sentences better, or that it learned this from what the examples say. Notebook 04 takes a hundred sentences on several tasks, with intervals.
 
@@ -201,7 +202,7 @@ reveal("dots", "four", "The three reviews and one plot, just; the other plot, ha
 # ## 5 · The question ★
 #
 # In 2022 Damai Dai and colleagues proposed an answer ([Why Can GPT Learn In-Context?](https://arxiv.org/abs/2212.10559)): attention over demonstrations has the form of
-# a step of **gradient descent**. In their words, the forward pass computes *meta-gradients* from the demonstrations and applies them to the model through attention.
+# a step of **gradient descent**. They say: the forward pass computes *meta-gradients* from the demonstrations and applies them to the model through attention.
 # In-context learning would then be finetuning in disguise.
 
 # %% tags=["hide-input"]
@@ -212,7 +213,7 @@ plots.prompt_against_finetuning(model.name, demonstrations, task.queries[0].text
 # %% [markdown]
 # For *linear* attention, attention without its softmax, the algebra behind this is true, and you will derive it. It is a statement about form: linear attention **can be written** as a gradient
 # step. A GPT has softmax attention, and its weights were trained to predict text. Whether it uses this form to learn a task must be measured, beside controls that ought to destroy
-# the effect. Others have measured it and disagree with the paper; notebooks 04 and 05 let you judge.
+# the effect. Others have measured it and disagree with the paper; notebook 04 (and 05, when it exists) lets you judge.
 
 # %% [markdown]
 # ## 6 · The route
@@ -221,7 +222,7 @@ plots.prompt_against_finetuning(model.name, demonstrations, task.queries[0].text
 #
 # | | notebook | what you will see | minutes | ★ |
 # |---|---|---|---|---|
-# | 00 | **start here** | a GPT learns from a text, and no weight has changed | 30 | 30 |
+# | 00 | **start here** | a GPT does a new task, and no weight has changed | 30 | 30 |
 # | 01 | [linear attention](01_linear_attention.ipynb) | three programs, one output | 165 | 85 |
 # | 02 | [the dual form](02_dual_form.ipynb) | a trained layer attends to its training set | 135 | 95 |
 # | 03 | [meta-gradients](03_meta_gradients.ipynb) | one attention layer that *is* a gradient step | 245 | 185 |
@@ -258,7 +259,7 @@ plots.prompt_against_finetuning(model.name, demonstrations, task.queries[0].text
 # - **Attention**: what a token takes from itself and the tokens before it. Its *query* is compared with their *keys*; that gives weights. The output is the weighted sum of their *values*.
 # - **Linear attention**: the same without the softmax, the step that makes the weights positive and their sum one. Its **state** is all it keeps of what it read: a sum of **outer products** $v \otimes k$,
 #   the matrix of all products of an entry of $v$ with one of $k$. **Interference**: what the other pairs add when one pair's value is read.
-# - **Chunk**: a piece of the text that is whose tokens are computed together.
+# - **Chunk**: a piece of the text whose tokens are computed together.
 # - **Dual form**: the same output written as a sum over training examples instead of with a trained weight matrix.
 # - **Meta-gradient**: what plays the gradient's part when attention is read as a gradient step.
 # - **Label bias**: a model's preference for one answer whatever the question. **Calibration**: removing it.

@@ -29,8 +29,8 @@ route(here="01")
 
 # %% [markdown]
 # Each token has three vectors: a **query** (what is it looking for?), a **key** (what can it be found by?) and a **value** (what
-# does it give to those who find it?). In the code a token is a *row*: `q` and `k` are `[n d]`, `v` is `[n m]`. (Papers write columns.
-# We say so once, here.) Tokens are counted from 1, in formulas and figures; the query of token 1 is the row `q[0]`.
+# does it give to those who find it?). In the code a token is a *row*: `q` and `k` are `[n d]`, `v` is `[n m]`. (In formulas a vector
+# is a column: $S q$ is `q @ S.T` in code.) Tokens are counted from 1, in formulas and figures; the query of token 1 is the row `q[0]`.
 #
 # Token $t$ compares its query with all keys up to its own, turns the comparisons into weights that sum to one, and takes the mean of
 # the values with these weights:
@@ -212,7 +212,7 @@ print("read    ", "".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i] for i in entries.argma
 # %%
 predict(
     "fits",
-    "What is read for a key is not exactly its value. Width 64: with how many pairs is it as far off as a value is long?",
+    "What is read for a key is not exactly its value. Width 64: how many pairs make the typical error as large as a value, length 1?",
     ["about 8", "about 64", "about 500", "any number"],
 )
 
@@ -247,7 +247,8 @@ reveal("fits", "about 64", "With random keys of length 1 the error is √((pairs
 # angles would not interfere at all, but only $d$ of them fit into $d$ dimensions.
 #
 # A large error need not spoil the letter: it is spread over 26 entries, and only the *largest* counts. The next cell counts letters, and
-# beside them those that softmax attention over the same pairs gives, with scores $32\, k_i \cdot k_j$.
+# beside them those that softmax attention over the same pairs gives, with scores $32\, k_i \cdot k_j$
+# (the 32 is our choice, for sharp weights: with keys of length 1, (eq. 1.1) would have 1/8 and mix nearly all values).
 
 
 # %% tags=["after-fits"]
@@ -273,7 +274,7 @@ for count in (64, 128, 512):
 memory(remember)
 
 # %% [markdown]
-# What if the keys don't have length 1? Let every entry of every key be a random number of its own, with mean 0 and variance $1/d$.
+# What if the keys don't have length 1? Let every entry of every key be a normal random number of its own, with mean 0 and variance $1/d$.
 # Then $k_j \cdot k_j$ is 1 on average only. How far off is a reading now?
 #
 # {exercise:reading_error}
@@ -282,7 +283,7 @@ memory(remember)
 # %% tags=["exercise"]
 def reading_error(n, d):
     """n pairs, keys of width d → two numbers: what the own key's length adds, and what the other pairs add."""
-    # An entry x of a key: E x = 0, E x² = 1/d, E x⁴ = 3/d² (normal); all are independent. Values have length 1.
+    # E: the mean. An entry x of a key: E x = 0, E x² = 1/d, E x⁴ = 3/d² (normal); all are independent. Values have length 1.
     # S k_j − v_j = (k_j·k_j − 1) v_j + Σ_(i≠j) (k_i·k_j) v_i
     # Squared, each cross term holds some other key once, as likely k_i as −k_i: its mean is 0.
     # What is left: E‖S k_j − v_j‖² = E(k_j·k_j − 1)² + (n − 1) E(k_i·k_j)²
@@ -316,7 +317,7 @@ for count in (1, 2, 8, 32):
     print(f"any length {free:.2f}, (n+1)/d {(count + 1) / 16:.2f}")
 
 # %% [markdown]
-# A key whose length varies costs as much as two more pairs. (DeltaNet, which notebook 03 meets, divides every key by its length.)
+# Keys with normal entries cost as much as two more pairs. (So some models divide every key by its length.)
 
 # %% [markdown]
 # ## 5 · Chunks: the form that is fast
@@ -407,7 +408,7 @@ break_it(skips_padding, attention.linear_attention, counterexample)
 # %% [markdown]
 # ## 6 · What each costs ★
 #
-# Two jobs are to be told apart. *Reading*: all tokens are there, and all outputs are wanted, as in training. *Generating*: one token
+# Two jobs are to be told apart. *Reading*: all tokens are there, and all outputs are wanted, as in the forward pass of training. *Generating*: one token
 # comes after the other. First reading, **recorded** on two cores with 8 heads of width 64:
 
 # %% tags=["hide-input"]
@@ -418,8 +419,8 @@ attention_cost.ATTENTION.show_source()
 
 # %% [markdown]
 # Operations grow as $n^2$ for softmax and the table, as $n$ for the others. The exponents at the lines' ends are those of measured
-# *seconds*, in the upper half of the lengths. (The table is slower than softmax, although it does less: torch's softmax attention never
-# writes its table to memory.)
+# *seconds*, in the upper half of the lengths. (The table is slower than softmax, although it needs no exponentials: it also computes the masked half,
+# and writes all of it to memory; torch's softmax attention does neither.)
 #
 # From which length on are the chunks faster than torch's own softmax attention, which is highly tuned? And the recurrence? Read both off
 # the figure before you run the next cell.
@@ -448,7 +449,7 @@ predict(
         "at none up to 65,536",
         "from about 10,000 tokens on",
         "from about 1,000 tokens on",
-        "at all from 64 tokens on",
+        "at every length, from 64 tokens on",
     ],
 )
 
@@ -476,7 +477,7 @@ print(f"to read 16,384 tokens: steps in place {in_place:.2f} s;", ", ".join(f"{f
 # %%
 reveal(
     "generate",
-    "at all from 64 tokens on",
+    "at every length, from 64 tokens on",
     "The cache takes {low:.2g} times as long at 64 tokens and {high:,.0f} times at 65,536: all of it is read for every token.",
     low=ratio[0],
     high=ratio[-1],
@@ -484,8 +485,8 @@ reveal(
 
 # %% [markdown] tags=["after-generate"]
 # This is the answer to the question of §2, in seconds and in bytes, for one layer. (Recorded on one thread. Seconds are the processor's own:
-# waiting for other programs does not count.) In place, the steps of the recurrence are fast enough to read a long text in less time than
-# softmax takes, but not in less than the chunks.
+# waiting for other programs does not count.) By these numbers the recurrence could read a long text in place in less time than
+# softmax takes, but not in less than the chunks; nobody measured it, and the two recordings differ in threads and clock.
 
 # %%
 predict(
@@ -516,9 +517,9 @@ reveal(
 # %% [markdown]
 # ## 7 · What softmax has ★
 #
-# Softmax's weights are positive and sum to one; raw scores may be negative and sum to anything. For that, softmax divides by a number that
-# depends on the query, and no fixed matrix does that. Two states can: put a positive function $\varphi$ around queries and keys, carry
-# the sum of the weights along as well, and divide by it (Katharopoulos et al. 2020):
+# Softmax's weights are positive and sum to one; raw scores may be negative and sum to anything. To make them sum to one, softmax divides by a
+# number that depends on the query; $S_t q_t$ has no division. So carry two sums, the values with their weights and the weights alone,
+# and divide. A positive function $\varphi$ around queries and keys makes the weights positive (Katharopoulos et al. 2020):
 #
 # $$o_t = \frac{\sum_{i \le t} v_i \, \varphi(k_i) \cdot \varphi(q_t)}{\sum_{i \le t} \varphi(k_i) \cdot \varphi(q_t)}, \qquad \varphi(x) = \mathrm{elu}(x) + 1 \tag{1.5}$$
 #
@@ -544,8 +545,8 @@ check(normalized_linear_attention)
 # %% [markdown]
 # {solution:normalized_linear_attention}
 #
-# The weights are positive and sum to one, and both sums can be carried along as states. (The course's version keeps the second as one
-# more value, always 1.) So its operations, too, grow as $n$ where softmax's grow as $n^2$.
+# The weights are positive and sum to one. With both sums carried along as states, operations grow as $n$, where softmax's (and those of
+# your table) grow as $n^2$. (The course's version gives every value one more entry, 1, so that one state carries both sums.)
 #
 # **A second difference** is easily overlooked. Find it by design: change the keys so that it shows.
 #
@@ -579,7 +580,7 @@ check(invisible_change)
 #    $e^{k \cdot q} = \varphi(k) \cdot \varphi(q)$.
 # 4. So $\sum_{i \le t} v_i e^{k_i \cdot q_t} = S_t \varphi(q_t)$ with $S_t = \sum_{i \le t} v_i \otimes \varphi(k_i)$, and
 #    $\sum_{i \le t} e^{k_i \cdot q_t} = z_t \cdot \varphi(q_t)$ with $z_t = \sum_{i \le t} \varphi(k_i)$.
-# 5. The size of $S_t$ and $z_t$ does not depend on $t$. So their memory is fixed, as that of (eq. 1.3) is.
+# 5. $S_t$ and $z_t$ do not grow with $t$. So a finite memory is enough for all texts, as in (eq. 1.3).
 # 6. The output is the first sum divided by the second: nothing but $S_t$ and $z_t$ is needed.
 
 # %% [markdown]
@@ -608,8 +609,8 @@ check(flaw_of_the_state)
 # %% [markdown]
 # {solution:flaw_of_the_state}
 #
-# What if we cut the series after the power $p$? Then the state is finite and the weights are nearly right. "Misplaced" is the share of
-# the weight that would have to move; width 64, 50 random queries and keys:
+# What if we cut the series after the power $p$? Then the state is finite. How wrong are the weights? "Misplaced" is the share of
+# the weight that would have to move, for 50 × 50 normal random scores; sizes are those of width 64, with all $d^p$ products:
 
 
 # %%
@@ -636,7 +637,7 @@ for order in (2, 4, 8):
 # %% [markdown]
 # ## 8 · Back to the GPT ★
 #
-# A real sentence, all 30 layers × 9 heads, each with its own $q$ and $k$. How many tokens does the last one spread its weight over? We
+# One sentence, all 30 layers × 9 heads, each with its own $q$ (three heads share one $k$). How many tokens does the last one spread its weight over? We
 # count $e^{H}$, with $H$ the entropy of the weights: 1 if all weight lies on one token, $n$ if it is spread evenly over $n$.
 
 # %%
@@ -651,7 +652,7 @@ print("queries", tuple(heads.q.shape), "= layers, heads, tokens, width")
 # %%
 predict(
     "spread",
-    "Half of the 270 heads are spikier than the one in the middle. Over how many of the tokens does that one spread its softmax weight?",
+    "Take the median head of the 270. Over how many of the 50 tokens does it spread its softmax weight?",
     ["1 to 5", "6 to 20", "21 to 50"],
 )
 
@@ -678,7 +679,7 @@ plots.lines(
     "heads, from the spikiest to the flattest",
     "tokens that share the weight",
     finding(
-        "spread", "The GPT's own queries and keys: few tokens share the weight with softmax, nearly all without it"
+        "spread", "The GPT's own queries and keys: with softmax few tokens share the weight in most heads, without it most or all"
     ),
 )
 
@@ -689,14 +690,14 @@ print(
 )
 spiky = spread["softmax"] <= middle["softmax"]
 sinks = (shares["softmax"].argmax(-1) == 0)[spiky].float().mean().item()
-print(f"of the spikier half, {sinks:.0%} put most weight on the very first token, the BOS")
+print(f"of the spikier half, {sinks:.0%} put most weight on the very first token, which begins every text (BOS)")
 print(f"of the raw weights of all heads, {(raw < 0).float().mean():.0%} are negative")
 reveal("spread", "6 to 20", "In half of the heads over {tokens:.0f} tokens or fewer.", tokens=middle["softmax"])
 
 # %% [markdown] tags=["conclusion", "after-spread"]
 # **What you may conclude.** These queries and keys were made for softmax. With it, a head in the middle weighs a few tokens; without it,
-# raw or with elu + 1, most tokens get a share. Most of the spikier heads pick the first token, an **attention sink**: the place to look
-# when there is nothing to look for.
+# raw or with elu + 1, the weight is spread over most tokens. Most of the spikier heads pick the first token, an **attention sink**. (A
+# common explanation, not tested here: a head that finds nothing puts its weight there.)
 #
 # **What you may not:** that one sentence stands for all, or that a model trained with linear attention could not learn
 # to weigh few tokens. It would have other queries and keys.
@@ -709,7 +710,7 @@ reveal("spread", "6 to 20", "In half of the heads over {tokens:.0f} tokens or fe
 # ## 9 · Aloud, before you go ★
 #
 # 1. Why does the state not grow with the text, and what is the price?
-# 2. In which form would you train, and in which would you generate? Which figure says so?
+# 2. In which form would you read a long text, and in which would you generate? Which figures say so?
 # 3. What goes wrong if a chunk is written into the state before it is read?
 # 4. Two keys are equal, their values differ. What does the state answer? What does softmax attention answer?
 # 5. Why can't the softmax of (eq. 1.1) be taken apart as in (eq. 1.3), with a state of fixed size?

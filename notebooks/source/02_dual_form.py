@@ -98,7 +98,7 @@ check(gradient_step)
 # %% [markdown]
 # {solution:gradient_step}
 #
-# Is it the gradient? Torch's automatic differentiation knows nothing of outer products. It gives the same step:
+# Is it the gradient? Torch's automatic differentiation was not given (eq. 2.2). It finds the same step:
 
 # %%
 rng = torch.Generator().manual_seed(1)
@@ -248,8 +248,8 @@ check(hat_matrix)
 #
 # A residual is not multiplied by a number but by the *matrix* $I - \mathrm{lr} K$: what is left of one example's residual depends on all examples. We use this in section 5.
 #
-# **Break it.** "A step goes against the gradient. So it lowers the loss, if there is any left." `careful` relies on this sentence: it takes a step only if the loss falls.
-# With data of usual size it agrees with three plain steps. Find data on which it does not.
+# **Break it.** "A step goes against the gradient. So it lowers the loss, if there is any left." `careful` should return what three plain steps return. It also tests that
+# the loss falls; if the sentence is true, that changes nothing. Find data on which the two differ.
 
 
 # %%
@@ -279,8 +279,8 @@ def counterexample():
 break_it(careful, three_steps, counterexample)
 
 # %% [markdown]
-# The sentence holds for small steps only. Along each direction of the inputs a step multiplies the residual by $1 - \mathrm{lr}\,\lambda$, with $\lambda$ the eigenvalue of
-# $\sum_i x_i \otimes x_i$ there. With a rate above $2/\lambda_{\max}$ one of the errors grows at every step.
+# The sentence is certain for small steps only. $K$ and $\sum_i x_i \otimes x_i$ have the same eigenvalues $\lambda > 0$. A step multiplies the residual's part along the eigenvector of $\lambda$ by
+# $1 - \mathrm{lr}\,\lambda$. With a rate above $2/\lambda_{\max}$ the part along the steepest direction grows at every step, and in the end it dominates.
 
 # %% [markdown]
 # On purpose: at one and a half times that rate, the course's function stops and says why.
@@ -320,8 +320,8 @@ print(f"before training {((pixels[test] @ start.T).argmax(1) == labels[test]).do
 print(f"after training  {(said == labels[test]).double().mean():.0%}")
 
 # %% [markdown]
-# Now put the trained matrix aside. What is left is $W_0$, the 1,200 digits, and ten error signals for each. The terms of (eq. 2.3), one by one, are the
-# **contributions**, or shares, of the training examples:
+# Now put the trained matrix aside. What is left is $W_0$, the 1,200 digits, and for each its error signal $e_i = \sum_t e_i^{(t)}$: ten numbers, added up over the steps. The terms
+# $e_i (x_i \cdot x)$ are the **contributions**, or shares, of the training examples:
 #
 # $$c_i = e_i\,(x_i \cdot x) \tag{2.5}$$
 #
@@ -344,12 +344,12 @@ check(contributions)
 # %% [markdown]
 # {solution:contributions}
 #
-# We begin with a digit that the layer gets *wrong*. Which training digits made it so?
+# We begin with a digit that the layer gets *wrong*. Whose shares speak for the wrong answer?
 
 # %%
 predict(
     "reason",
-    "The layer takes an 8 for a 1. Which training digits push it most towards 1, away from 8?",
+    "The layer takes an 8 for a 1. Which training digits push it most towards 1, away from 8 (share of output 1 minus share of output 8)?",
     ["8s that look unlike it", "1s that look like it", "8s that look like it"],
 )
 
@@ -375,7 +375,7 @@ rows |= {f"most for {wrong}": shown(ranked[:7]), f"most for {right}": shown(rank
 plots.pictures(rows, "The training examples that this prediction attends to, and their shares of “1” minus “8”")
 
 # %% [markdown]
-# These are the strongest fourteen. Now all 1,200, added up, and with $W_0$'s own part: do they give the layer's answer? And which kinds of digit push which way?
+# These are the strongest seven for each side. Now all 1,200, added up, and with $W_0$'s own part: do they give the layer's answer? And which kinds of digit push which way?
 
 # %%
 up, down = push.clamp(min=0), push.clamp(max=0)
@@ -439,7 +439,7 @@ print(" to ".join(f"{end:.0f}" for end in ratios.quantile(torch.tensor([0.25, 0.
 # 6. So without these ten in the training set, the answer would have been smaller by this number.
 
 # %% [markdown]
-# One line is wrong. Which one, and what is the reason?
+# Which line is the *first* that is wrong, and what is the reason? (Later lines only build on it.)
 #
 # - **A** · W₀'s part is missing.
 # - **B** · The errors of the other examples come from a training in which the ten took part.
@@ -517,18 +517,18 @@ reveal(
 # steps they do (exercise 2.D1), and less and less of the shares is lost.
 
 # %% [markdown] tags=["after-retrain"]
-# **Why so little?** Let $D_t$ be the layer trained on all examples minus the layer trained without the ten, $S$. Subtract one training loop from the other (eq. 2.2):
+# **Why so little?** Let $S$ be the ten, and $D_t$ the layer trained on all examples minus the layer trained without them; $D_0 = 0$. Subtract one training loop from the other (eq. 2.2):
 #
 # $$D_t = D_{t-1}\,M + \sum_{i \in S} e_i^{(t)} \otimes x_i$$
 #
 # $$M = I - \mathrm{lr} \sum_{i \notin S} x_i \otimes x_i$$
 #
-# At every step the ten add their errors to the difference; that is all that shares count. But $M$ also *shrinks* the difference. What only the ten have taught is still missing in the other training, so there it is a residual, and the
-# other examples reduce it, by the factor of 2.D1. What an error adds at step $t$ is reduced $T - t$ times:
+# At every step the ten add their errors to the difference; that is all that shares count. But $M$ also *shrinks* the difference: where the two layers differ on one of the other examples, the next step
+# reduces this difference. ($M$ does to weights what $I - \mathrm{lr} K$ of 2.D1 does to residuals.) What an error adds at step $t$ is reduced $T - t$ times:
 #
 # $$D_T\, x = \sum_{t=1}^{T} \sum_{i \in S} e_i^{(t)}\; x_i \cdot (M^{\,T-t} x)$$
 #
-# Without $M$ these are the shares. Is the formula right? For the first test digit:
+# With $M = I$ these are the shares. Is the formula right? For the first test digit:
 
 
 # %%
@@ -551,7 +551,7 @@ print(f"shares {by_shares:.3f}, formula {by_formula:.3f}, retrained {by_retraini
 print("formula minus retrained:", formats.rounding(by_formula - by_retraining))
 
 # %% [markdown]
-# How fast does it shrink? All 1,200 examples lie in the same 61 directions, the eigenvectors of $\sum_i x_i \otimes x_i$. Along each, $|1 - \mathrm{lr}\,\lambda|^T$ of a residual is left:
+# How fast does it shrink? All 1,200 examples lie in the same 61 directions, the eigenvectors of $\sum_i x_i \otimes x_i$. Along each, $|1 - \mathrm{lr}\,\lambda|^T$ is left after $T$ steps:
 
 # %% tags=["hide-input"]
 steepness = torch.linalg.svdvals(pixels[train])[:61] ** 2
@@ -563,11 +563,11 @@ plots.lines(
     left,
     "direction, the one with the largest inputs first",
     "part of a residual that is left",
-    "More steps, more directions repaired",
+    "More steps: along more directions nothing is left",
 )
 
 # %% [markdown]
-# Now take some away yourself, from the 8 of section 4. What is lost is always measured: the layer is trained again without them.
+# Now take training digits away yourself; the test digit is the 8 of section 4. What is lost is always measured: the layer is trained again without them.
 
 # %% tags=["hide-input"]
 leave_out(images[train], pixels[train], labels[train], start, pixels[case], wrong, right, lr=0.004)
@@ -575,7 +575,7 @@ leave_out(images[train], pixels[train], labels[train], start, pixels[case], wron
 # %% [markdown] tags=["conclusion", "after-retrain"]
 # **What you may conclude.** Shares (eq. 2.5) are an exact *account* of a prediction: they say how this training made up its number.
 #
-# **What you may not:** that they say what would have been otherwise. After more than one step, only training again (or the formula, which does the same) tells what the number *depends on*. Keep this for the GPT.
+# **What you may not:** that they say what the number would have been without an example. After more than one step, only training again (or the formula, which does the same) tells what the number *depends on*. Keep this for the GPT.
 
 # %% [markdown]
 # ## 6 · Momentum, minibatches, Adam
@@ -623,9 +623,9 @@ for way, options in ways.items():
 pd.DataFrame.from_dict(table, orient="index", columns=["right", "shares minus answer"])
 
 # %% [markdown]
-# (With momentum an error acts $1/(1-\beta) = 10$ times in the end, so the rate is a tenth.) All three are *attention over the training set*; the
-# dual form does not tell them apart. And **Adam**, which divides every entry of the gradient by a number of its own? Two questions to its update $\Delta W$: is it a sum $\sum_i u_i \otimes x_i$ with *any* $u_i$?
-# And with $u_i$ made of example $i$'s *own errors*, one weight a step?
+# (With momentum an error acts with total weight $1/(1-\beta) = 10$, so the rate is a tenth. That the shares add up is built into `dual.trained`; torch, above, is the independent test.) All three are *attention over the
+# training set*. And **Adam**, which divides every entry of the gradient by a number of its own? Two questions to its update $\Delta W$: is it a sum $\sum_i u_i \otimes x_i$ with *any* $u_i$?
+# And with $u_i = \sum_t a_t\, e_i^{(t)}$: its *own errors*, with one number $a_t$ a step, the same for all examples?
 
 # %%
 adam_w, gradients = with_torch(torch.optim.Adam, lr=0.01)
@@ -640,7 +640,7 @@ print(f"own errors, a weight a step: {missed:.0%} of ΔW's length is missed")
 
 # %% [markdown]
 # The first answer is yes, and it means nothing: three pixels never change, and the inputs span all other directions, so *every* change of the other weights is such a sum.
-# The second is no: $u_i$ is not made of example $i$'s own errors in this way. Adam's update keeps the form of the sum; what it loses is that a value is its own example's error. (Momentum comes back in notebook 06, inside attention.)
+# The second is no. So Adam's update has the form of the sum here, because the inputs span everything, but its values are not the examples' own errors, weighted step by step. (Momentum comes back in notebook 06, inside attention.)
 
 # %% [markdown]
 # ## 7 · On purpose: labels that mean nothing ★
@@ -727,13 +727,13 @@ reveal(
 )
 
 # %% [markdown] tags=["after-nothing"]
-# **What you should see.** 50 examples in 61 directions can be fitted whatever their labels are. What transfers to new digits differs; that the answer is attention over the training set, exact to 12 digits, does not.
-# With shuffled labels the accuracy on new digits is that of guessing: the interval contains one in ten.
+# **What you should see.** 50 examples in 61 directions can be fitted whatever their labels are. The two kinds of layers differ on new digits; compare the printed differences between dual form and layer yourself.
+# With shuffled labels the accuracy on new digits cannot be told from guessing: the interval contains one in ten.
 
 # %%
 predict(
     "sentence-02",
-    "Which sentence does this figure, with the printed gaps, allow?",
+    "Which sentence does this figure, with the printed differences, allow?",
     [
         "nothing general: ten draws of 50 digits are too few",
         "where labels are shuffled, gradient descent learns nothing",
@@ -746,12 +746,12 @@ predict(
 reveal(
     "sentence-02",
     "an exact dual form is no evidence that what was learned transfers",
-    "It denies a rule, and against a rule one counterexample is enough: here are ten. Ten draws are few for a rate, so the "
+    "It was exact for all twenty layers, those that transfer and those that do not: it cannot tell them apart. So the "
     "first sentence is too modest. The layer learned its 50 labels, so the second is false. The last goes beyond 50 examples.",
 )
 
-# %% [markdown] tags=["conclusion", "after-nothing"]
-# **What you may conclude.** The dual form is exact for every linear layer that plain gradient descent has trained, whether it has learned something or nothing that transfers. *The algebra is always true, and therefore proves little.*
+# %% [markdown] tags=["conclusion", "after-sentence-02"]
+# **What you may conclude.** Every linear layer that plain gradient descent has trained has an exact dual form. It has one if it learned something that transfers, and if it did not. *The algebra is always true, and therefore proves little.*
 #
 # **What you may not:** that a layer has learned something because it attends to its training set.
 
@@ -799,7 +799,7 @@ plots.bars(sizes, "share of the sizes of all e ⊗ x, mean over layers", title)
 # 1. Why is the update of a step of rank at most $n$?
 # 2. What are query, key and value in (eq. 2.3)?
 # 3. After how many steps are shares causes, and why only then?
-# 4. What does momentum change in the dual form, and what not? What does Adam?
+# 4. (Section 6) What does momentum change in the dual form, and what not? What does Adam?
 # 5. A friend shows that a model's answer is attention over its training set, exact to 12 digits. What has she shown about learning?
 
 # %% [markdown]

@@ -110,7 +110,7 @@ def the_flaw() -> tuple[int, str]:
     kind="diagnose",
     title="What is wrong with this analysis?",
     course=the_flaw,
-    task="Return the number of the one line of this analysis that is wrong, and the letter of the reason.",
+    task="Return the number of the first line of this analysis that is wrong, and the letter of the reason.",
     equation="(line number, letter of the reason)",
     minutes=6,
     difficulty=3,
