@@ -426,7 +426,7 @@ for name, head in heads.items():
     true = attention.softmax_attention(last_query.expand_as(k), k, v)[-1]
     residual = (1 - alpha) * zero_shot + alpha * from_demos - true
     split[name] = f"{alpha:.2f}", formats.rounding(residual), f"{len(shown)} of {end}"
-pd.DataFrame(split, ["α", "(eq. 3.4) minus the head's output", "demonstrations' tokens"]).transpose()
+pd.DataFrame(split, ["α", "split minus the head's output", "demonstrations' tokens"]).transpose()
 
 # %% [markdown]
 # What does the relaxation leave out? Besides the exponential's shape, two things: the gate, and that softmax ignores the level of the scores.
@@ -1363,7 +1363,7 @@ reveal(
 # And does an update that serves *every* query settle it? The toy says no. Seven examples, two updates of the same $W_0$, a hundred other queries; all that a thousand times:
 
 # %%
-ways = ("(eq. 3.3), values y", "(eq. 3.6), values are errors")
+ways = ("values y, as in 3.3", "values are errors, as in 3.6")
 off, falls = torch.zeros(2, dtype=torch.float64), torch.zeros(2)
 for seed in range(1000):
     dice, shapes = torch.Generator().manual_seed(seed), ((7, 4), (7, 2), (2, 4), (100, 4))

@@ -23,7 +23,7 @@ def test_no_docstring_names_an_equation_that_stands_nowhere():
 def test_the_table_names_section_function_and_test():
     rows = equations.equation_table(build.sources(["01"])[0]).splitlines()
     function, test = "`attention.softmax_attention`", "`test_softmax_attention_is_torchs`"
-    assert f"| (eq. 1.1) | 1 · Attention is a table | {function} | {test} |" in rows
+    assert f"| (eq. 1.1) | 1 · Attention is a table ★ | {function} | {test} |" in rows
 
 
 def test_a_docstring_begins_with_its_numbers(tmp_path):
