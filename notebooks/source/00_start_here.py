@@ -103,16 +103,31 @@ predict(
 
 # %% tags=["hide-input"]
 curves = {shots.NAMES[kind]: shots.curve(kind) for kind in shots.KINDS}
-title = finding("controls", "Up to four lines shuffled ones do as well as true ones, with sixteen about half as well; identity lines never")
+title = finding(
+    "controls",
+    "Up to four lines shuffled ones do as well as true ones, with sixteen about half as well; identity lines never",
+)
 plots.lines(curves, "lines in front of the verb", "share of answers: own past tense", title)
 shots.SHOTS_STUDY.show_source()
 
 # %%
 few, more, most = (shots.estimate("true", count)[0] for count in (4, 8, 16))
-reveal("curve", "8", "Right answers: {few:.2f} after 4 lines, {more:.2f} after 8, {most:.2f} after 16.", few=few, more=more, most=most)
+reveal(
+    "curve",
+    "8",
+    "Right answers: {few:.2f} after 4 lines, {more:.2f} after 8, {most:.2f} after 16.",
+    few=few,
+    more=more,
+    most=most,
+)
 
 # %%
-reveal("controls", "the verb's own past tense (built)", "Own past tenses: {own:.2f} of the answers, though no line shows one.", own=shots.estimate("shuffled", 16)[0])
+reveal(
+    "controls",
+    "the verb's own past tense (built)",
+    "Own past tenses: {own:.2f} of the answers, though no line shows one.",
+    own=shots.estimate("shuffled", 16)[0],
+)
 
 # %% [markdown] tags=["after-controls"]
 # **What you should see.** (This was recorded earlier, not computed now.) Each point is a share of 400 answers: 40 verbs after each of ten random choices (*draws*) of lines; at 0 lines 40 answers. The bands are 95 % intervals over draws and verbs
@@ -125,16 +140,20 @@ reveal("controls", "the verb's own past tense (built)", "Own past tenses: {own:.
 
 # %% tags=["hide-input"]
 kinds = {said: shots.curve("true", what) for what, said in shots.ANSWERS.items()}
-plots.lines(kinds, "true lines in front of the verb", "share of answers", "After one or two true lines the verb itself is most frequent, from eight on clearly its past tense")
+plots.lines(
+    kinds,
+    "true lines in front of the verb",
+    "share of answers",
+    "After one or two true lines the verb itself is most frequent, from eight on clearly its past tense",
+)
 print("after one true line, share of own past tenses by draw:", *sorted(shots.marks("true", 1).mean(1).round(2)))
 
 # %% [markdown] tags=["conclusion", "after-controls"]
-# **What you may conclude.** After one or two true lines the verb itself is the most frequent answer, so one right answer shows little. After sixteen the rule has won: no answer copies a word from the lines, and few
-# copy the verb. The lines decide what the model does: after sixteen identity lines it repeats the verb almost always. Whether each verb stands before its *own* past tense matters only with many lines: up to four, shuffled
-# lines do as well as true ones; after sixteen they give fewer right answers, and the intervals do not touch.
+# **What you may conclude.** After one or two true lines the verb itself is the most frequent answer, so one right answer shows little. After sixteen, no answer copies a word from the lines, and few copy the verb. After
+# sixteen identity lines the verb is repeated. Whether a verb stands before its *own* past tense matters only with many lines: up to four, shuffled lines do as well as true ones; after sixteen the intervals
+# do not touch.
 #
-# **What you may not:** that the lines *taught* the rule. Shuffled lines show no verb with its own past tense, and still nearly half of the answers are right. The model knew English past tenses before; the lines may
-# only say which of the things it knows is wanted. Nor is this more than one small model, one task and one form of line.
+# **What you may not:** that the lines *taught* the rule. The model knew past tenses before; lines may only say what is wanted. And this is one small model and one task.
 
 # %% [markdown]
 # The term for this is **in-context learning**: the model does a task better because examples of it stand in its *context*, the text before the question. The examples are called
@@ -186,7 +205,9 @@ title = finding("dots", "From 0 to 32 demonstrations all five dots move towards 
 plots.answers(shares, [str(count) for count in counts], truths, positive="review", title=title)
 
 # %%
-reveal("dots", "four", "The three reviews and one plot, just; the other plot, hardly a sentence, ends among the reviews.")
+reveal(
+    "dots", "four", "The three reviews and one plot, just; the other plot, hardly a sentence, ends among the reviews."
+)
 
 # %% [markdown] tags=["after-dots"]
 # **What you should see.** Without demonstrations (circles) two of the three reviews are on the wrong side; after 32 (triangles) all three are on the right one. But all five dots

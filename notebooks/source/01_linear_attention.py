@@ -679,7 +679,8 @@ plots.lines(
     "heads, from the spikiest to the flattest",
     "tokens that share the weight",
     finding(
-        "spread", "The GPT's own queries and keys: with softmax few tokens share the weight in most heads, without it most or all"
+        "spread",
+        "The GPT's own queries and keys: with softmax few tokens share the weight in most heads, without it most or all",
     ),
 )
 

@@ -623,9 +623,7 @@ for name, (entries, letters) in recall.items():
 pd.DataFrame(right, ["letters right", "", "of the first 16", "of the last 16"]).transpose()
 
 # %% tags=["hide-input"]
-title = finding(
-    "delta", "The delta rule answers the last pairs best, the first ones no better than linear attention"
-)
+title = finding("delta", "The delta rule answers the last pairs best, the first ones no better than linear attention")
 plots.lines(by_age, "pair, in the order of writing", "error of what is read (mean of 100 draws)", title)
 
 # %%
@@ -1332,7 +1330,9 @@ rungs = ("prompt", "own", "mean", "vector", "nothing")
 by_demos = {
     title: transfer.ladder(score, tuple(transfer.SHOWN), rungs) for score, title in list(transfer.SCORES.items())[:2]
 }
-title = finding("wrong-pairs", "In the prompt wrong pairs do nearly as well as true ones; made-up answers bring no past tense")
+title = finding(
+    "wrong-pairs", "In the prompt wrong pairs do nearly as well as true ones; made-up answers bring no past tense"
+)
 plots.shares(by_demos, "share of 40 verbs", title)
 transfer.TRANSFER.show_source()
 

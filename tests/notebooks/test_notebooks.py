@@ -156,7 +156,7 @@ def test_an_exercise_has_its_head_hints_and_solution_behind_folds(tmp_path):
     _, _, head, _, answer = (cell.source for cell in build.notebook(source, solved=False).cells)
     assert head.startswith(f'### Exercise 1.2 ★ · linear_attention\n\n<div style="{boxes.style("exercise")}">\n\n**✎ ')
     assert "\n\ndifficulty ●●○○○ · importance ●●●●● · 10 minutes\n\n" in head
-    assert head.count("\n\n<details><summary>Hint ") == head.count("\n\n</details>\n\n") == 2
+    assert head.count("\n\n<details><summary>Hint ") == head.count("\n\n</details>\n\n") == 3
     assert "```python\ndef linear_attention(q, k, v):\n    return q\n```" in answer
 
 
