@@ -82,7 +82,8 @@ def is_pair(out: object, first: str, second: str) -> Claim:
     says = f"the result is a pair, `{first}, {second}`"
     if isinstance(out, tuple) and len(out) == 2:
         return Claim(says)
-    got = f"{len(out)} things" if isinstance(out, tuple) else "one tensor" if isinstance(out, Tensor) else "none"
+    one = "one tensor" if isinstance(out, Tensor) else f"one {_type(out)}"
+    got = "None" if out is None else f"{len(out)} things" if isinstance(out, tuple) else one
     return Claim(says, f"Two results are asked for, `return {first}, {second}`; this returns {got}.")
 
 

@@ -692,6 +692,15 @@ pd.DataFrame(again, ["read once", "twice", "four times"]).transpose().rename_axi
 #
 # $$\mathrm{lr} \sum_j (W_0 x_j - y_j)\,(x_j \cdot x)$$
 #
+# The smallest case: $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$; the query is $x = 1$.
+
+# %%
+small_w0, small_x, small_y = (torch.tensor([[number]]) for number in (1.0, 2.0, 4.0))
+small_w1 = dual.gradient_step(small_w0, small_x, small_y, lr=0.5)[1]
+added = 0.5 * (small_w0 @ small_x - small_y) * small_x
+print(f"-W₀x = {-small_w0.item():g}; to be added: {added.item():g}; -W₁x of the gradient step: {-small_w1.item():g}")
+
+# %% [markdown]
 # **Step 2: which matrix makes which factor?** Each reads a whole token $(x, y)$, of $d + m$ entries, and gives $d + m$ entries.
 #
 # | factor | made by | from a token $(x, y)$ it makes |
@@ -703,14 +712,13 @@ pd.DataFrame(again, ["read once", "twice", "four times"]).transpose().rename_axi
 # So values are errors for **this** $W_V$, one that knows $W_0$ and can tell $x$ from $y$ in a token.
 
 # %% [markdown]
-# **Step 3: the smallest case.** $d = m = 1$, so that each matrix is 2 × 2. $W_0 = 1$, rate ½, one example $x_1 = 2$, $y_1 = 4$; the query is $x = 1$, token $(1, -1)$.
+# **Step 3: the smallest case.** $d = m = 1$, so that each matrix is 2 × 2. $W_0$, rate, example and query are those of the cell above; the query's token is $(1, -1)$.
 #
 # $$W_K = W_Q = \begin{pmatrix} 1 & 0 \\ 0 & 0 \end{pmatrix}$$
 #
 # $$W_V = \begin{pmatrix} 0 & 0 \\ 1 & -1 \end{pmatrix} \quad P = \begin{pmatrix} \frac12 & 0 \\ 0 & \frac12 \end{pmatrix}$$
 #
-# Score: $(2, 0) \cdot (1, 0) = 2$. Value: $(0, 1 \cdot 2 - 4) = (0, -2)$. Moved: $(1, -1) + \frac12 \cdot 2 \cdot (0, -2) = (1, -3)$. And the gradient step: error $\frac12 (4 - 2) = 1$, $W_1 = 1 + 1 \cdot 2 = 3$, so
-# $-W_1 x = -3$. ✓
+# Score: $(2, 0) \cdot (1, 0) = 2$. Value: $(0, 1 \cdot 2 - 4) = (0, -2)$. Moved: $(1, -1) + \frac12 \cdot 2 \cdot (0, -2) = (1, -3)$. That is $-W_1 x$ of the gradient step. ✓
 #
 # Now for any sizes. (The check looks at the query's last entries only. The course's own also leaves $x$ as it was.)
 

@@ -145,8 +145,10 @@ SPLITS = (
 def transfer_words(attempt: Attempt) -> Iterator[Claim]:
     for answers, shown, patched in SPLITS:
         words = attempt(answers, shown, patched)
+        kind = "list of others" if isinstance(words, tuple) else getattr(words, "kind", type(words).__name__)
+        told = f"A list of words is asked for, each one of the keys of `answers`; this is a {kind}."
         fine = isinstance(words, tuple) and all(isinstance(word, str) and word in answers for word in words)
-        yield holds(fine, "a list of words", "A list of words is asked for, each one of the keys of `answers`.")
+        yield holds(fine, "a list of words", told)
         yield holds(bool(words), "there is something to test", "The test is empty: on no words both explanations pass.")
         once = "A word stands in the test twice: it would count double."
         yield holds(len(set(words)) == len(words), "every word once", once)
