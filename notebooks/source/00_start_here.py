@@ -53,7 +53,7 @@ print("go ->", gpt.complete(model, "go ->", tokens=6))
 print(gpt.complete(model, "see -> saw\ngo ->", tokens=6))
 
 # %% [markdown]
-# *went* stands nowhere in the text. Did the model take a rule from one line? One verb after one line could be luck. We try five lines and five verbs. Each row
+# *went* stands nowhere in the text. (After the line break the model goes on with a text of its own.) Did the model take a rule from one line? One verb after one line could be luck. We try five lines and five verbs. Each row
 # below is one line that stands in front; each column is a verb to be completed. The table keeps the first word of every answer.
 
 # %%
@@ -70,7 +70,7 @@ for line in ("see -> saw", "walk -> walked", "make -> made", "sing -> sang", "pl
 # - the answer is a **copy of the verb**;
 # - the answer is a **copy from the lines**: a word that stands behind an arrow above it.
 #
-# To tell them apart takes more verbs, more lines and many draws of lines. It also takes **controls**: lines of the same form that show something else. Here are
+# To tell them apart takes more verbs, more lines and many random choices of lines. It also takes **controls**: lines of the same form that show something else. Here are
 # four lines of each kind that we will use:
 
 # %%
@@ -79,7 +79,7 @@ for kind in shots.KINDS:
     print(f"{shots.NAMES[kind]:15}", *(f"{demo.text + ' -> ' + demo.label:18}" for demo in drawn.demos))
 
 # %% [markdown]
-# *Identity* lines repeat the verb. *Shuffled* lines keep the verbs and the past tenses, but no verb stands before its own. The experiment: 40 verbs, none of them in
+# *Identity* lines repeat the verb. *Shuffled* lines keep the verbs and the past tenses, but no verb stands before its own. The experiment was recorded before: 40 verbs, none of them in
 # the lines; up to 16 lines; ten draws of lines for each kind and number. Two questions, before you see the result:
 
 # %%

@@ -112,7 +112,7 @@ predict(
 )
 
 # %% [markdown]
-# The relaxed form, with which the paper calculates, uses the comparisons as they are:
+# The relaxed form, with which the paper (Dai et al. 2022) calculates, uses the comparisons as they are:
 #
 # $$o_t = \sum_{i \le t} v_i \,(k_i \cdot q_t) \tag{1.2}$$
 #
@@ -268,7 +268,7 @@ for count in (64, 128, 512):
 # %% [markdown] tags=["after-fits"]
 # Softmax, with scores that sharp, keeps all of them apart. It keeps every key and value to do so; the state has $26 \cdot 64$ numbers.
 #
-# Move the sliders: a width, a number of pairs, and the word as it is read back. Where do the first wrong letters come?
+# Move the sliders: a width, a number of pairs, and the word as it is read back. From how many pairs on are letters wrong?
 
 # %% tags=["hide-input"]
 memory(remember)
@@ -357,7 +357,7 @@ plots.matrices(panels, "token i", "token t", title, numbers=".0f", first=1)
 # %% [markdown]
 # $$o_t = \underbrace{S_{c} \, q_t}_{\text{all chunks before}} + \underbrace{\sum_{i \le t, \text{ same chunk}} v_i (k_i \cdot q_t)}_{\text{exercise 1.2, on the chunk}} \tag{1.4}$$
 #
-# $S_c$ is the state *before* chunk $c$. Then the chunk is written into it: $S_{c+1} = S_c + V_c^\top K_c$, all its outer products at once.
+# $S_c$ is the state *before* chunk $c$. Then the chunk is written into it: $S_{c+1} = S_c + V_c^\top K_c$ with the chunk's values and keys as rows: all its outer products at once.
 #
 # {exercise:chunked_linear_attention}
 
@@ -381,7 +381,7 @@ check(chunked_linear_attention)
 # %% [markdown]
 # {solution:chunked_linear_attention}
 #
-# **Break it.** This version saves work where a chunk is padding, keys of zeros. On random inputs it is right, however long they are.
+# **Break it.** This version is to save work: it skips a chunk whose keys are all zero (such tokens only fill a batch up). On random inputs it is right.
 # Find inputs on which it is wrong.
 
 
@@ -390,7 +390,7 @@ def skips_padding(q, k, v, chunk=2):
     state, outputs = q.new_zeros(v.shape[1], q.shape[1]), []
     for q_c, k_c, v_c in zip(q.split(chunk), k.split(chunk), v.split(chunk), strict=True):
         outputs.append(q_c @ state.T + torch.tril(q_c @ k_c.T) @ v_c)
-        if k_c.sum() != 0:  # padding writes nothing
+        if k_c.sum() != 0:  # keys of zeros write nothing
             state = state + v_c.T @ k_c
     return torch.cat(outputs)
 
@@ -575,7 +575,7 @@ check(invisible_change)
 # (The $1/\sqrt d$ is already in the keys.)
 #
 # 1. For every number $s$: $e^s = 1 + s + s^2/2! + s^3/3! + \dots$
-# 2. $(k \cdot q)^p = \varphi_p(k) \cdot \varphi_p(q)$, where $\varphi_p(x)$ holds all $d^p$ products of $p$ entries of $x$.
+# 2. $(k \cdot q)^p = \varphi_p(k) \cdot \varphi_p(q)$, where $\varphi_p(x)$ holds all $d^p$ products of $p$ entries of $x$; $\varphi_0(x)$ is 1.
 # 3. Let $\varphi(x)$ hold $\varphi_0(x)/\sqrt{0!}$, $\varphi_1(x)/\sqrt{1!}$, $\varphi_2(x)/\sqrt{2!}$, and so on, one after the other. Then
 #    $e^{k \cdot q} = \varphi(k) \cdot \varphi(q)$.
 # 4. So $\sum_{i \le t} v_i e^{k_i \cdot q_t} = S_t \varphi(q_t)$ with $S_t = \sum_{i \le t} v_i \otimes \varphi(k_i)$, and
@@ -629,7 +629,7 @@ for order in (2, 4, 8):
 
 # %% [markdown]
 # Nor is there another $\varphi$ of finite length that is exact for all texts. Let $n$ different keys be the queries, too: the table
-# $e^{k_i \cdot k_j}$ then has rank $n$, and a table $\varphi(k_i) \cdot \varphi(k_j)$ has at most the length of $\varphi$.
+# $e^{k_i \cdot k_j}$ then has rank $n$, and the rank of a table $\varphi(k_i) \cdot \varphi(k_j)$ is at most the length of $\varphi$.
 #
 # Large scores are what the series finds hard. They are what softmax can do best: a score that is higher by 5 gets 150 times the weight.
 # Does a GPT make use of that? We take its own queries and keys.

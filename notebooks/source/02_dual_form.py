@@ -50,7 +50,7 @@ plots.step_as_outer_products(hand_errors.numpy(), by_hand.numpy(), "Each example
 # Why its own input? Change the entry $W_{ab}$ a little: output $a$ changes by $x_b$ times as much, and the loss by $(Wx - y)_a\, x_b$ times as much. So the gradient of
 # one example's loss is $(W x_i - y_i) \otimes x_i$. A step subtracts the gradient, times the learning rate.
 #
-# In general the **error signal** $e_i$ of example $i$ is minus the gradient of the loss at the layer's output, times the learning rate, and the update is
+# In general the **error signal** $e_i$ of example $i$ is minus the gradient of the loss with respect to the layer's output, times the learning rate, and the update is
 #
 # $$\Delta W = \sum_i e_i \otimes x_i \tag{2.1}$$
 #
@@ -215,7 +215,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# Why not all alike? Take one output and $W_0 = 0$. After $t$ steps let $p_t$ `[n]` be the layer's outputs for its training inputs, and $r_t = y - p_t$ the **residuals**: what is still missing.
+# Why do the five fall at different speeds? Take one output and $W_0 = 0$. After $t$ steps let $p_t$ `[n]` be the layer's outputs for its training inputs, and $r_t = y - p_t$ the **residuals**: what is still missing.
 # A step adds lr $\sum_i r_i x_i$ to the weights. So it adds lr $\sum_i r_i\,(x_i \cdot x_j)$ to the output for $x_j$, or, for all at once, with the table of comparisons $K = X X^\top$ `[n n]`:
 #
 # $$p_t = p_{t-1} + \mathrm{lr}\, K\, r_{t-1}$$
@@ -295,7 +295,7 @@ except ValueError as error:
 # ## 4 · Real digits ★
 #
 # 1,797 handwritten digits, 8 × 8 pixels (scikit-learn's). A linear layer with ten outputs, one for each digit, is trained on 1,200 of them by
-# fifty full-batch steps of (eq. 2.2). Targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
+# fifty steps of (eq. 2.2), each over all of them (*full-batch*). Targets are 1 for the right digit and 0 elsewhere. Pixels are centred and scaled, so that $x_i \cdot x$ can be negative.
 
 # %%
 from sklearn.datasets import load_digits
@@ -410,7 +410,7 @@ reveal(
 )
 
 # %% [markdown]
-# Is this digit special? The same for every test digit that is read *correctly*: the sum of the positive shares, divided by what decides, the right output minus the second largest.
+# Is this digit special? The same for every test digit that is read *correctly*: the sum of the positive shares, divided by the lead: the right output minus the second largest.
 
 # %%
 read_well = said == labels[test]
@@ -759,7 +759,7 @@ reveal(
 # ## 8 · Back to the GPT ★
 #
 # Now one step of gradient descent on the real GPT, on one line of text. (In notebook 04 it is finetuned on many demonstrations.) The step changes the key and value projections of each of its
-# 30 layers. We look at the value projections. Each is a linear layer: (eq. 2.1) must hold, with a term for every *token*.
+# 30 layers. We look at the value projections. Each is a linear layer: (eq. 2.1) must hold, with a term for every *token*. (The loss: every token of the line is to be predicted from those before it.)
 
 # %%
 assets.ensure()
@@ -771,7 +771,7 @@ change = dual.weight_update(step.errors.transpose(0, 1), step.inputs.transpose(0
 size = step.change.abs().max()
 print("errors", tuple(step.errors.shape))  # [tokens layers width]
 print("inputs", tuple(step.inputs.shape))
-print("ΔW minus Σ e ⊗ x:", formats.rounding((step.change - change) / size))  # as a part of the largest change
+print("ΔW minus Σ e ⊗ x:", formats.rounding((step.change - change) / size))  # of the largest; float32
 
 # %%
 ranks = torch.linalg.matrix_rank(change[::10].double(), rtol=1e-5)
