@@ -1277,7 +1277,7 @@ transfer.TRANSFER.show_source(shown="true")
 # %% tags=["hide-input", "after-mean"]
 same, asked_in_all = transfer.repeated()
 print(f"another verb's patch: in {same} of {asked_in_all} cases the very answer that it gives that other verb")
-pd.DataFrame({"mean of 16 patches, cases": transfer.origins()}).transpose()
+pd.DataFrame({"mean of 16 patches, cases": transfer.origins()})
 
 # %% [markdown] tags=["after-mean"]
 # **What you should see.** The *own patch* does what the prompt does. Under *another verb's* patch {result:transfer true, another's, kind} of the answers are past tenses, but most repeat that other verb's answer. The *mean*
