@@ -645,7 +645,7 @@ reveal(
 # %% tags=["after-delta"]
 again = {}
 for passes in (1, 2, 4):
-    for name, rule in rules.items() | {"delta rule, rate ½": partial(dual.delta_rule, lr=0.5)}.items():
+    for name, rule in (rules | {"delta rule, rate ½": partial(dual.delta_rule, lr=0.5)}).items():
         entries, letters = recalled(rule, passes)
         hits = (entries.argmax(-1) == letters).double().mean()
         again.setdefault(name, []).append(f"{recall_errors(entries, letters).mean():.2f} / {hits:.0%}")
