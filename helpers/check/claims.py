@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,6 +96,24 @@ def is_choice(out: object, right: str, wrong: Mapping[str, str], name: str = "th
         return Claim(says, f"{name.capitalize()} must be one of {', '.join(choices)}; this is {out!r}.")
     broken = "" if chosen == right else f"Chosen: {chosen}."
     return Claim(says, broken, wrong.get(chosen, ""), counts=True, choices=choices)
+
+
+def is_diagnosis(
+    out: object, right: tuple[int, str], lines: Mapping[str, str], reasons: Mapping[str, str]
+) -> Iterator[Claim]:
+    """The line of an analysis that is wrong, and the letter of the reason: `is_choice` for each."""
+    yield is_pair(out, "line", "reason")
+    line, reason = out
+    yield is_choice(line, str(right[0]), lines, "the line")
+    yield is_choice(reason, right[1], reasons, "the reason")
+
+
+def is_list(out: object, among: Collection[str], what: str) -> Claim:
+    """A list of words, each one of `among`, called `what`; an attempt's list arrives as a tuple."""
+    fine = isinstance(out, tuple) and all(isinstance(word, str) and word in among for word in out)
+    kind = "list of others" if isinstance(out, tuple) else _type(out)
+    told = f"A list of words is asked for, each one of {what}; this is a {kind}."
+    return Claim("a list of words", "" if fine else told)
 
 
 def _kind(out: object, name: str) -> str:

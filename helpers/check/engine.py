@@ -45,6 +45,11 @@ class Exercise:
     kind: str = WRITE
     title: str = ""  # in English, where the function's name doesn't say it
 
+    @property
+    def heading(self) -> str:
+        """Its title, or else the function's name."""
+        return self.title or self.name
+
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"exercise {self.number}: kind {self.kind!r} is none of {', '.join(KINDS)}.")

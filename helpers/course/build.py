@@ -126,8 +126,7 @@ def asked(exercise: Exercise) -> str:
     task = f"**{boxes.MARKS['exercise']} {in_markdown(exercise.task)}**"
     kind = "" if exercise.kind == WRITE else f"{exercise.kind} · "
     inside = "\n\n".join([task, f"{kind}{rated} · {exercise.minutes} minutes", *hints])
-    title = exercise.title or exercise.name
-    return f"### Exercise {exercise.number}{star} · {title}\n\n{boxes.markdown_box('exercise', inside)}"
+    return f"### Exercise {exercise.number}{star} · {exercise.heading}\n\n{boxes.markdown_box('exercise', inside)}"
 
 
 def fold(summary: str, text: str) -> str:

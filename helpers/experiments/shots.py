@@ -102,17 +102,23 @@ def estimate(kind: str, shots: int, what: str = "right") -> Estimate:
 
 def curve(kind: str, what: str = "right") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Numbers of lines from 0 on, and for each the share of such answers with both ends of its interval."""
-    counts = sorted({cell["shots"] for cell in shot_cells() if cell["kind"] == kind})
-    found = [estimate("none", 0, what), *(estimate(kind, count, what) for count in counts)]
-    return np.array([0, *counts]), *np.array(found).T
+    shown = counts(kind)
+    found = [estimate("none", 0, what), *(estimate(kind, count, what) for count in shown)]
+    return np.array([0, *shown]), *np.array(found).T
+
+
+def counts(kind: str) -> list[int]:
+    """The numbers of lines of this kind that were put in front."""
+    return sorted({cell["shots"] for cell in shot_cells() if cell["kind"] == kind})
 
 
 def shots_table(shots: int) -> str:
     """What the answers are after so many lines of each kind: shares with their intervals, and the rest."""
     rows = []
-    for kind in (kind for kind in KINDS if shots in curve(kind)[0]):
-        rest = 1 - sum(estimate(kind, shots, what)[0] for what in ANSWERS)
-        shares = {said: with_interval(estimate(kind, shots, what)) for what, said in ANSWERS.items()}
+    for kind in (kind for kind in KINDS if shots in counts(kind)):
+        found = {said: estimate(kind, shots, what) for what, said in ANSWERS.items()}
+        rest = 1 - sum(share for share, *_ in found.values())
+        shares = {said: with_interval(each) for said, each in found.items()}
         rows.append({f"after {shots} lines": NAMES[kind]} | shares | {"anything else": f"{rest:.2f}"})
     return markdown(pd.DataFrame(rows))
 

@@ -324,7 +324,7 @@ def _items(chosen: list[Exercise], points: dict[str, float], asked: Collection[s
     """All items that earn points, in the order of the notebook; `asked` are the written questions that there are."""
     shares = shared(points["functions"], [exercise.minutes for exercise in chosen])
     functions = [
-        Item(f"f-{e.name}", "function", share, f"Exercise {e.number}: {e.title or e.name}", e.name)
+        Item(f"f-{e.name}", "function", share, f"Exercise {e.number}: {e.heading}", e.name)
         for e, share in zip(chosen, shares, strict=True)
     ]
     hunts = [

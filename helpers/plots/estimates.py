@@ -149,8 +149,7 @@ def _by_task(
     axes.set_title(name, weight="bold")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    if len(drawn) > 1:
-        labels.above(figure, drawn)
+    labels.above(figure, drawn)
     return figure
 
 

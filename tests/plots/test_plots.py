@@ -129,8 +129,7 @@ def test_every_series_is_drawn_and_looks_like_no_other(drawn, name, count):
     WITH_NAMES[name](count)
     for figure in drawn:
         shown = [look(handle) for handle, said in named(figure) if "series" in said]
-        alone = name == "shares" and count == 1  # needs no key: the panel's title says what it is
-        assert len(shown) == len(set(shown)) == (0 if alone else count)
+        assert len(shown) == len(set(shown)) == count
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 12])

@@ -290,32 +290,30 @@ def test_a_short_training_lowers_the_loss_and_is_the_seeds():
     assert not any(weight.requires_grad for weight in one.layers[0].values())
 
 
-@pytest.mark.parametrize("inputs", regression.MOMENTS)
-def test_every_step_of_a_training_has_fresh_tasks_of_the_kind_asked_for(monkeypatch, inputs):
-    seen, draw_one = [], regression.random_problems
+@pytest.fixture
+def seen(monkeypatch):
+    """The inputs of every batch that is drawn."""
+    batches, draw_one = [], regression.random_problems
 
     def keep(*arguments):
         tasks = draw_one(*arguments)
-        seen.append(tasks.inputs)
+        batches.append(tasks.inputs)
         return tasks
 
     monkeypatch.setattr(regression, "random_problems", keep)
+    return batches
+
+
+@pytest.mark.parametrize("inputs", regression.MOMENTS)
+def test_every_step_of_a_training_has_fresh_tasks_of_the_kind_asked_for(seen, inputs):
     regression.learn(5, 3, steps=4, batch=64, inputs=inputs)
     assert [tuple(x.shape) for x in seen] == [(64, 5, 3)] * 4
     assert len({x[0, 0, 0].item() for x in seen}) == 4
     assert (torch.stack(seen).abs().max() < 1) == (inputs == "uniform")
 
 
-def test_a_training_with_a_scale_sees_inputs_of_that_scale(monkeypatch):
+def test_a_training_with_a_scale_sees_inputs_of_that_scale(seen):
     """One scale a dimension; a scale of one is the training without it, bit for bit."""
-    seen, draw_one = [], regression.random_problems
-
-    def keep(*arguments):
-        tasks = draw_one(*arguments)
-        seen.append(tasks.inputs)
-        return tasks
-
-    monkeypatch.setattr(regression, "random_problems", keep)
     plain, ones, scaled = (
         regression.learn(5, 3, steps=4, batch=64, **how)
         for how in ({}, {"scale": torch.ones(3)}, {"scale": torch.tensor([1.0, 0.5, 0.1])})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers import attention
 from helpers.check import seeds
-from helpers.check.claims import Claim, Mistakes, close, equals, holds, is_choice, is_number, is_pair, is_tensor
+from helpers.check.claims import Claim, Mistakes, close, equals, holds, is_diagnosis, is_number, is_pair, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_01 import draw
 from helpers.support.typeset import number
@@ -130,11 +130,7 @@ def the_flaw() -> tuple[int, str]:
     passed="Softmax, too, is a dot product of features, but of infinitely many: the state of this proof has no end.",
 )
 def flaw_of_the_state(attempt: Attempt) -> Iterator[Claim]:
-    result = attempt()
-    yield is_pair(result, "line", "reason")
-    line, reason = result
-    yield is_choice(line, "5", LINES, "the line")
-    yield is_choice(reason, "C", REASONS, "the reason")
+    yield from is_diagnosis(attempt(), the_flaw(), LINES, REASONS)
 
 
 def moved(after: Tensor, before: Tensor) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.check import seeds
-from helpers.check.claims import Claim, Mistakes, equals, holds, is_choice, is_pair, is_tensor
+from helpers.check.claims import Claim, Mistakes, equals, holds, is_diagnosis, is_pair, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_02 import draw
 
@@ -124,11 +124,7 @@ def the_flaw() -> tuple[int, str]:
     passed="The other examples' errors were made while the ten were there; without them they would be different.",
 )
 def flaw_of_the_influence(attempt: Attempt) -> Iterator[Claim]:
-    result = attempt()
-    yield is_pair(result, "line", "reason")
-    line, reason = result
-    yield is_choice(line, "4", LINES, "the line")
-    yield is_choice(reason, "B", REASONS, "the reason")
+    yield from is_diagnosis(attempt(), the_flaw(), LINES, REASONS)
 
 
 COUNTS = (100, 100, 100), (150, 90, 60)  # examples of each label

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from helpers.check.claims import Claim, Mistakes, equals, holds, is_choice, is_pair, is_tensor
+from helpers.check.claims import Claim, Mistakes, equals, holds, is_diagnosis, is_list, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.check.exercises.notebook_02 import draw
 
@@ -102,11 +102,7 @@ def loses_its_way() -> tuple[int, str]:
     passed="L falls without end as W k_i grows along v_i: it is lower at twice the value than at the value itself.",
 )
 def lower_loss(attempt: Attempt) -> Iterator[Claim]:
-    answer = attempt()
-    yield is_pair(answer, "line", "reason")
-    line, reason = answer
-    yield is_choice(line, "4", LINES, "the line")
-    yield is_choice(reason, "B", REASONS, "the reason")
+    yield from is_diagnosis(attempt(), loses_its_way(), LINES, REASONS)
 
 
 def words_that_tell(answers: dict[str, str], shown: list[str], patched: str) -> list[str]:
@@ -145,10 +141,7 @@ SPLITS = (
 def transfer_words(attempt: Attempt) -> Iterator[Claim]:
     for answers, shown, patched in SPLITS:
         words = attempt(answers, shown, patched)
-        kind = "list of others" if isinstance(words, tuple) else getattr(words, "kind", type(words).__name__)
-        told = f"A list of words is asked for, each one of the keys of `answers`; this is a {kind}."
-        fine = isinstance(words, tuple) and all(isinstance(word, str) and word in answers for word in words)
-        yield holds(fine, "a list of words", told)
+        yield is_list(words, answers, "the keys of `answers`")
         yield holds(bool(words), "there is something to test", "The test is empty: on no words both explanations pass.")
         once = "A word stands in the test twice: it would count double."
         yield holds(len(set(words)) == len(words), "every word once", once)

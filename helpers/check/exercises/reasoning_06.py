@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.check import seeds
-from helpers.check.claims import Claim, Mistakes, equals, holds, is_choice, is_pair, is_tensor
+from helpers.check.claims import Claim, Mistakes, equals, holds, is_diagnosis, is_tensor
 from helpers.check.engine import Attempt, exercise
 from helpers.support.typeset import number
 
@@ -124,11 +124,7 @@ def the_flaw() -> tuple[int, str]:
     passed="The unit is the training: average the windows of each seed first, and eight differences are left.",
 )
 def flaw_of_the_interval(attempt: Attempt) -> Iterator[Claim]:
-    result = attempt()
-    yield is_pair(result, "line", "reason")
-    line, reason = result
-    yield is_choice(line, "5", LINES, "the line")
-    yield is_choice(reason, "D", REASONS, "the reason")
+    yield from is_diagnosis(attempt(), the_flaw(), LINES, REASONS)
 
 
 def loss_left(steepness: Tensor, lr: float | Tensor, beta: float) -> Tensor:
